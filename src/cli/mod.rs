@@ -1,0 +1,93 @@
+//! The command line: one file per command.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
+
+mod bank;
+mod completions;
+mod demo;
+mod encode;
+mod eval;
+mod expand;
+mod export;
+mod generate;
+mod index;
+mod search;
+mod serve;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A vector search engine for FAQ retrieval with a built-in SimBERT encoder and paraphraser.
+#[derive(Parser)]
+#[command(name = "simbert", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Train),
+    Export(export::Export),
+    Encode(encode::Encode),
+    Index(index::Index),
+    Search(search::Search),
+    Generate(generate::Generate),
+    Expand(expand::Expand),
+    Bank(bank::Bank),
+    Eval(eval::Eval),
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Completions(completions::Completions),
+}
+
+/// Where the model is, for every command that runs one.
+#[derive(Args, Debug, Clone)]
+pub struct ModelArgs {
+    /// Model directory: config.json, tokenizer.json, model.safetensors and the exported graphs.
+    #[arg(long, value_name = "DIR", env = "SIMBERT_MODEL", default_value = "data/model")]
+    pub model: PathBuf,
+    /// The ONNX Runtime library. Looked for beside the binary and in vendor/onnxruntime/ when absent.
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    pub onnxruntime: Option<PathBuf>,
+    /// Threads for inference; 0 means one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Where the banks are, for every command that opens one.
+#[derive(Args, Debug, Clone)]
+pub struct DataArgs {
+    /// Folder of the banks.
+    #[arg(long, value_name = "DIR", env = "SIMBERT_DATA", default_value = "simbert-data")]
+    pub data: PathBuf,
+}
+
+/// Parses the command line, runs the command, prints its error.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // exits with 2 and a message when the command line is wrong
+    let result = match cli.command {
+        Command::Train(args) => args.run(),
+        Command::Export(args) => args.run(),
+        Command::Encode(args) => args.run(),
+        Command::Index(args) => args.run(),
+        Command::Search(args) => args.run(),
+        Command::Generate(args) => args.run(),
+        Command::Expand(args) => args.run(),
+        Command::Bank(args) => args.run(),
+        Command::Eval(args) => args.run(),
+        Command::Serve(args) => args.run(),
+        Command::Demo(args) => args.run(),
+        Command::Completions(args) => args.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs a model or a bank over labelled files.

@@ -1,0 +1,104 @@
+//! A model directory: the files in which training and serving meet.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Config;
+use crate::{Error, Result};
+
+/// A folder with `config.json`, `tokenizer.json` and `model.safetensors`, and, once exported,
+/// `encoder.onnx`, `decoder.onnx` and their shared `weights.bin`.
+#[derive(Debug, Clone)]
+pub struct ModelDirectory {
+    root: PathBuf,
+}
+
+impl ModelDirectory {
+    /// Names the folder `root`; its files are looked at when they are asked for.
+    ///
+    /// # Errors
+    /// There is no such folder, or it has no `config.json`.
+    pub fn open(root: impl AsRef<Path>) -> Result<Self> {
+        let this = Self::create(root);
+        if !this.config_path().is_file() {
+            return Err(Error::NotFound {
+                kind: "model directory",
+                name: this.root.display().to_string(),
+                hint: "it must hold `config.json`, `tokenizer.json` and `model.safetensors`; name one with `--model`"
+                    .to_owned(),
+            });
+        }
+        Ok(this)
+    }
+
+    /// Names a folder that is about to be filled.
+    pub fn create(root: impl AsRef<Path>) -> Self {
+        Self { root: root.as_ref().to_owned() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// The network's shape.
+    pub fn config_path(&self) -> PathBuf {
+        self.root.join("config.json")
+    }
+    /// The vocabulary and how text is cut into it.
+    pub fn tokenizer_path(&self) -> PathBuf {
+        self.root.join("tokenizer.json")
+    }
+    /// The trained weights.
+    pub fn weights_path(&self) -> PathBuf {
+        self.root.join("model.safetensors")
+    }
+    /// The encoder's graph.
+    pub fn encoder_path(&self) -> PathBuf {
+        self.root.join("encoder.onnx")
+    }
+    /// The decoder's graph.
+    pub fn decoder_path(&self) -> PathBuf {
+        self.root.join("decoder.onnx")
+    }
+    /// The weights that both graphs refer to.
+    pub fn onnx_weights_path(&self) -> PathBuf {
+        self.root.join("weights.bin")
+    }
+    /// Score to probability, where fitted.
+    pub fn calibration_path(&self) -> PathBuf {
+        self.root.join("calibration.json")
+    }
+
+    /// Reads `config.json`.
+    ///
+    /// # Errors
+    /// See [`Config::from_file`].
+    pub fn config(&self) -> Result<Config> {
+        Config::from_file(self.config_path())
+    }
+
+    /// What a bank remembers of the model that encoded it: the first 16 hex digits of SHA-256 over weights,
+    /// tokenizer and pooling. Two directories with the same fingerprint give the same vectors.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for path in [self.weights_path(), self.tokenizer_path()] {
+            let mut file = std::fs::File::open(&path).map_err(|e| Error::io("open the model file", &path, e))?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let n = file.read(&mut buffer).map_err(|e| Error::io("read the model file", &path, e))?;
+                if n == 0 {
+                    break;
+                }
+                hash.update(&buffer[..n]);
+            }
+        }
+        let config = self.config()?;
+        hash.update(format!("{:?} {}", config.pooling, config.max_tokens));
+        Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    }
+}

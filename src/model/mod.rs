@@ -1,0 +1,7 @@
+//! The network in candle, its configuration, and its weights in and out.
+
+mod config;
+mod directory;
+
+pub use config::{Config, Pooling};
+pub use directory::ModelDirectory;

@@ -1,0 +1,1 @@
+//! ONNX Runtime sessions: the encoder and the decoder.

@@ -1,0 +1,1 @@
+//! The gRPC server, one file per service.

@@ -1,0 +1,1 @@
+//! Every byte of a bank on disk, in sled.

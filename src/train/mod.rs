@@ -1,0 +1,1 @@
+//! Trains a SimBERT: pairs, losses, schedule, loop, checkpoints, report.
