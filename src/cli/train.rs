@@ -1,6 +1,7 @@
 //! `simbert train`.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -88,14 +89,17 @@ impl Train {
                 }
                 Event::Checkpoint { .. } => {}
             }
-            !stop.load(std::sync::atomic::Ordering::Relaxed)
+            !stop.load(Ordering::Relaxed)
         })?;
         bar.finish_and_clear();
+        let Some(model) = outcome.model else {
+            anyhow::bail!("stopped after step {}; `--resume` goes on from there", outcome.steps);
+        };
         eprintln!(
             "{} steps, {:.0} tokens/s; the model is in {}; `simbert export` makes it servable",
             outcome.steps,
             outcome.tokens_per_second,
-            outcome.model.display()
+            model.display()
         );
         Ok(())
     }
