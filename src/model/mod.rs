@@ -2,6 +2,7 @@
 
 mod config;
 mod directory;
+pub mod ops;
 
 pub use config::{Config, Pooling};
 pub use directory::ModelDirectory;
