@@ -4,7 +4,6 @@ mod bert;
 mod config;
 mod directory;
 pub mod ops;
-mod weights;
 
 pub use bert::{Bert, Dropout};
 pub use config::{Config, Pooling};
