@@ -130,7 +130,7 @@ impl CustomOp1 for Attention {
 }
 
 /// The same in candle's own operators, over sequences padded to the longest, for devices and types without our kernels.
-fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
+pub(super) fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
     let hidden = qkv.dim(1)? / 3;
     let (heads, head) = (layout.heads, hidden / layout.heads);
     let sequences = layout.source_lengths.len();

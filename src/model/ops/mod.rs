@@ -21,6 +21,8 @@ mod tied_cross_entropy;
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod timing;
 
 pub use attention::{AttentionLayout, attention};
 pub use cross_entropy::cross_entropy;
