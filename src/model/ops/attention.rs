@@ -5,7 +5,6 @@ mod kernel;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::host::{self, Values};
 use crate::{Error, Result};
@@ -74,14 +73,9 @@ impl AttentionLayout {
         parts
     }
 
-    fn cut_mut<'a>(&self, mut rows: &'a mut [f32], width: usize) -> Vec<&'a mut [f32]> {
-        let mut parts = Vec::with_capacity(self.source_lengths.len());
-        for (length, _) in self.lengths() {
-            let (part, rest) = rows.split_at_mut(length * width);
-            parts.push(part);
-            rows = rest;
-        }
-        parts
+    /// Numbers of each sequence in rows of `width`.
+    fn sizes(&self, width: usize) -> Vec<usize> {
+        self.lengths().map(|(length, _)| length * width).collect()
     }
 
     fn sequences<'a>(&self, qkv: &'a [f32], hidden: usize) -> Vec<Sequence<'a>> {
@@ -90,6 +84,20 @@ impl AttentionLayout {
         let sequences = parts.into_iter().zip(self.lengths());
         sequences.map(|(qkv, (length, source))| Sequence { qkv, length, source, heads: self.heads, head }).collect()
     }
+}
+
+/// The output [tokens, hidden] for queries, keys and values [tokens, 3 · hidden].
+fn forward(qkv: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
+    let sequences = layout.sequences(qkv, hidden);
+    host::parts(&layout.sizes(hidden), |workspace: &mut Workspace, i, out| sequences[i].forward(workspace, out))
+}
+
+/// The gradient of queries, keys and values from that of the output.
+fn backward(qkv: &[f32], gradient: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
+    let (sequences, gradients) = (layout.sequences(qkv, hidden), layout.cut(gradient, hidden));
+    host::parts(&layout.sizes(3 * hidden), |workspace: &mut Workspace, i, out| {
+        sequences[i].backward(workspace, gradients[i], out);
+    })
 }
 
 struct Attention(AttentionLayout);
@@ -101,30 +109,13 @@ impl CustomOp1 for Attention {
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (tokens, width) = layout.shape().dims2()?;
-        let hidden = width / 3;
-        let qkv = host::slice(qkv, layout)?;
-        let mut out = vec![0f32; tokens * hidden];
-        self.0
-            .sequences(qkv, hidden)
-            .into_par_iter()
-            .zip(self.0.cut_mut(&mut out, hidden))
-            .for_each_init(Workspace::default, |workspace, (sequence, out)| sequence.forward(workspace, out));
-        Ok((CpuStorage::F32(out), Shape::from((tokens, hidden))))
+        let out = forward(host::slice(qkv, layout)?, &self.0, width / 3);
+        Ok((CpuStorage::F32(out), Shape::from((tokens, width / 3))))
     }
 
     fn bwd(&self, qkv: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let hidden = qkv.dim(1)? / 3;
         let gradient = gradient.contiguous()?;
-        let (values, gradient) = (Values::of(qkv)?, Values::of(&gradient)?);
-        let mut out = vec![0f32; values.len()];
-        self.0
-            .sequences(&values, hidden)
-            .into_par_iter()
-            .zip(self.0.cut(&gradient, hidden))
-            .zip(self.0.cut_mut(&mut out, 3 * hidden))
-            .for_each_init(Workspace::default, |workspace, ((sequence, gradient), out)| {
-                sequence.backward(workspace, gradient, out);
-            });
+        let out = backward(&Values::of(qkv)?, &Values::of(&gradient)?, &self.0, qkv.dim(1)? / 3);
         host::tensor(out, qkv).map(Some)
     }
 }
