@@ -87,13 +87,13 @@ impl AttentionLayout {
 }
 
 /// The output [tokens, hidden] for queries, keys and values [tokens, 3 · hidden].
-fn forward(qkv: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
+pub(super) fn forward(qkv: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
     let sequences = layout.sequences(qkv, hidden);
     host::parts(&layout.sizes(hidden), |workspace: &mut Workspace, i, out| sequences[i].forward(workspace, out))
 }
 
 /// The gradient of queries, keys and values from that of the output.
-fn backward(qkv: &[f32], gradient: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
+pub(super) fn backward(qkv: &[f32], gradient: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
     let (sequences, gradients) = (layout.sequences(qkv, hidden), layout.cut(gradient, hidden));
     host::parts(&layout.sizes(3 * hidden), |workspace: &mut Workspace, i, out| {
         sequences[i].backward(workspace, gradients[i], out);
@@ -157,22 +157,27 @@ pub(super) fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor>
     Ok(out.index_select(&packed, 0)?)
 }
 
+/// Whether a tensor of these rows and this width holds the queries, keys and values of the layout.
+pub(super) fn check(rows: &[usize], width: usize, layout: &AttentionLayout) -> Result<()> {
+    if rows == [layout.tokens()] && width > 0 && width.is_multiple_of(3 * layout.heads) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "attention input",
+        format!("[{}, 3 · hidden] with hidden a multiple of the {} heads", layout.tokens(), layout.heads),
+        format!("rows {rows:?} of width {width}"),
+    ))
+}
+
 /// Multi-head self-attention over packed sequences with UniLM's mask: `qkv` [tokens, 3 · hidden] holds queries, keys
 /// and values side by side; returns [tokens, hidden]. Scores are scaled by 1 / √(hidden / heads).
 ///
 /// # Errors
 /// The shape of `qkv` does not fit the layout, or candle refuses.
 pub fn attention(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
-    let fits = match qkv.dims() {
-        &[tokens, width] => tokens == layout.tokens() && width > 0 && width.is_multiple_of(3 * layout.heads),
-        _ => false,
-    };
-    if !fits {
-        return Err(Error::invalid(
-            "attention input",
-            format!("[{}, 3 · hidden] with hidden a multiple of the {} heads", layout.tokens(), layout.heads),
-            format!("{:?}", qkv.dims()),
-        ));
+    match qkv.dims() {
+        [rows @ .., width] => check(rows, *width, layout)?,
+        [] => check(&[], 0, layout)?,
     }
     if host::serves(qkv) {
         return Ok(qkv.contiguous()?.apply_op1(Attention(layout.clone()))?);

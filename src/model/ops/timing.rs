@@ -126,9 +126,9 @@ fn step() {
     let forward = || -> Result<Tensor> {
         let mut x = embedding(&table, &ids)?;
         for ([qkv, out, wide, narrow], [first, second]) in &layers {
-            let y = linear(&attention(&linear(&x, &qkv.0, &qkv.1)?, &layout)?, &out.0, &out.1)?;
+            let y = linear(&self_attention(&x, &qkv.0, &qkv.1, &layout)?, &out.0, &out.1)?;
             x = dropout_residual_layer_norm(&y, &x, &first.0, &first.1, 1e-12, 0.1, 1)?;
-            let y = linear(&bias_gelu(&project(&x, &wide.0)?, &wide.1)?, &narrow.0, &narrow.1)?;
+            let y = linear(&linear_gelu(&x, &wide.0, &wide.1)?, &narrow.0, &narrow.1)?;
             x = dropout_residual_layer_norm(&y, &x, &second.0, &second.1, 1e-12, 0.1, 2)?;
         }
         tied_cross_entropy(&x.narrow(0, 0, TARGETS)?, &table, &vocabulary_bias, &targets)
