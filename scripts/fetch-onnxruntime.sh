@@ -52,7 +52,7 @@ wheel=$work/onnxruntime-$version-cp311-cp311-$platform.whl
 has_hash "$wheel" "$wheel_hash" || by_hand "The wheel that was fetched is not the pinned one: its SHA-256 is not $wheel_hash."
 python3 -m zipfile -e "$wheel" "$work"
 has_hash "$work/onnxruntime/capi/${library##*/}" "$library_hash" || by_hand "The wheel does not hold the pinned library."
-rm -f vendor/onnxruntime/libonnxruntime.so* # another version's
 mv "$work/onnxruntime/LICENSE" "$work/onnxruntime/ThirdPartyNotices.txt" vendor/onnxruntime/
 mv "$work/onnxruntime/capi/${library##*/}" "$library"
+find vendor/onnxruntime -name 'libonnxruntime.so*' ! -name "${library##*/}" -delete # other versions
 echo "ONNX Runtime $version is in $library."
