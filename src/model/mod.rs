@@ -4,6 +4,7 @@ mod bert;
 mod config;
 mod directory;
 pub mod ops;
+mod weights;
 
 pub use bert::{Bert, Dropout};
 pub use config::{Config, Pooling};
