@@ -41,16 +41,16 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<Vec<LabelledPair>> {
     })
 }
 
-/// Reads `id, question` and passes over an `answer` in a third field; the header begins with `id` and `question`.
+/// Reads `id, question` and passes over what follows, such as an answer; the header begins with `id` and `question`.
 /// Several phrasings may share one id.
 ///
 /// # Errors
-/// The file cannot be read, or a line has another number of fields, a blank id or a blank question.
+/// The file cannot be read, or a line has one field only, a blank id or a blank question.
 pub fn read_standard(path: impl AsRef<Path>) -> Result<Vec<FaqQuestion>> {
     let header = |fields: &[&str]| fields.len() >= 2 && is_any(fields[0], &["id"]) && is_any(fields[1], &["question"]);
     read(path.as_ref(), header, |fields| {
-        let ([id, question] | [id, question, _]) = fields else {
-            return Err(format!("expected 2 or 3 fields `id, question, [answer]`, received {}", fields.len()));
+        let [id, question, ..] = fields else {
+            return Err("expected the fields `id, question, …` with tabs between them, received one field".to_owned());
         };
         if question.trim().is_empty() {
             return Err("expected a question in the second field, received a blank".to_owned());
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(read_pairs(file("sentence1\tsentence2\tScore\n甲\t乙\t3.5\n\n").path()).unwrap().len(), 1);
         let standard = [question("1", "怎么还款"), question("2", "怎么借款")];
         assert_eq!(
-            read_standard(file("id\tquestion\tanswer\n1\t怎么还款\t这样\n2\t怎么借款\n").path()).unwrap(),
+            read_standard(file("id\tquestion\tanswer\tdomain\n1\t怎么还款\t这样\t银行\n2\t怎么借款\n").path()).unwrap(),
             standard
         );
         assert_eq!(read_standard(file("1\t怎么还款\n2\t怎么借款").path()).unwrap(), standard);
