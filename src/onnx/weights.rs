@@ -174,7 +174,9 @@ fn wanted(config: &Config, with_decoder: bool) -> Vec<Wanted> {
 
 fn read_f32(path: &Path, tensors: &SafeTensors<'_>, wanted: &Wanted, config: &Config) -> Result<Vec<f32>> {
     let name = &wanted.name;
-    let tensor = tensors.tensor(name).map_err(|_| {
+    // Some files carry the name of the part of the network in front.
+    let found = tensors.tensor(name).or_else(|_| tensors.tensor(&format!("bert.{name}")));
+    let tensor = found.map_err(|_| {
         let hint = if name.starts_with("pooler.") && config.pooling == Pooling::Pooler {
             "; for a model without a pooler set `\"pooling\"` in config.json to `\"cls\"` or `\"mean\"`"
         } else {
