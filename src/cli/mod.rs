@@ -11,6 +11,7 @@ mod expand;
 mod export;
 mod generate;
 mod index;
+mod interrupt;
 mod search;
 mod serve;
 mod train;

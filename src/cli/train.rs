@@ -1,13 +1,124 @@
 //! `simbert train`.
 
-use clap::Args;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
-/// Not written yet.
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::train::{Event, Settings, Start, Trainer, best_device};
+
+/// Train a SimBERT on groups of similar questions.
+///
+/// CONFIG.toml names the base model, the pairs, the optimiser and the folder of the run. The run leaves a checkpoint
+/// that resumes to the same losses, `log.jsonl` with a line for each step, `loss.svg`, `samples.txt`, and the finished
+/// model directory in `model/`. Ctrl-C saves a checkpoint first.
 #[derive(Args)]
-pub struct Train {}
+#[command(after_help = "Examples:\n  simbert train my-domain.toml\n  simbert train my-domain.toml --resume\n\n\
+    A CONFIG.toml with every key is `data/model/train.toml`. Pairs come as JSON Lines,\n\
+    {\"text\": \"…\", \"synonyms\": [\"…\", …]}, or as TSV with two sentences a line.")]
+pub struct Train {
+    /// The run's settings, in TOML; relative paths start at its folder.
+    config: PathBuf,
+    /// Go on from the run's checkpoint.
+    #[arg(long, conflicts_with = "restart")]
+    resume: bool,
+    /// Forget the run's checkpoint and start afresh.
+    #[arg(long)]
+    restart: bool,
+    /// Train on the CPU even where there is a CUDA device.
+    #[arg(long)]
+    cpu: bool,
+    /// CPU threads; 0 means one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print a line of JSON for each step instead of a progress bar.
+    #[arg(long)]
+    json: bool,
+}
 
 impl Train {
     pub fn run(self) -> anyhow::Result<()> {
-        anyhow::bail!("`simbert train` is not written yet")
+        let settings = Settings::from_file(&self.config)?;
+        let start = match (self.resume, self.restart) {
+            (true, _) => Start::Resume,
+            (_, true) => Start::Restart,
+            _ => Start::Fresh,
+        };
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global()?;
+        let device = best_device(self.cpu)?;
+        let steps = settings.optimizer.steps;
+        let trainer = Trainer::open(settings, start, &device)?;
+        let stop = super::interrupt::watch()?;
+        let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::new(steps) };
+        bar.set_style(ProgressStyle::with_template(
+            "{elapsed_precise} {bar:24} {pos}/{len} steps, {eta_precise} left · {msg}",
+        )?);
+        let mut speed = Speed::default();
+        let outcome = trainer.run(|event| {
+            match event {
+                Event::Begin { groups, excluded, parameters, started, step } => {
+                    bar.set_position(step);
+                    bar.reset_eta();
+                    let note = |line: String| if self.json { eprintln!("{line}") } else { bar.println(line) };
+                    let place = if device.is_cpu() { "the CPU" } else { "CUDA" };
+                    note(format!("{parameters} parameters on {place}, {groups} groups, {excluded} left out"));
+                    if !started.is_empty() {
+                        note(format!("the base has no {}: started as identity, ones or zeros", started.join(", ")));
+                    }
+                }
+                Event::Step(report) => {
+                    if self.json {
+                        println!("{}", serde_json::to_string(report).unwrap_or_default());
+                    }
+                    bar.set_position(report.step);
+                    bar.set_message(format!(
+                        "generation {:.3}, similarity {:.3}, {:.0} tokens/s",
+                        report.generation_loss,
+                        report.similarity_loss,
+                        speed.update(report.tokens, report.seconds),
+                    ));
+                    for (name, spearman) in &report.dev {
+                        bar.println(format!("step {}: {name} Spearman {spearman:.2}", report.step));
+                    }
+                }
+                Event::Samples { step, samples } => {
+                    for (question, generated) in samples {
+                        bar.println(format!("step {step}: {question} → {}", generated.join(" | ")));
+                    }
+                }
+                Event::Checkpoint { .. } => {}
+            }
+            !stop.load(Ordering::Relaxed)
+        })?;
+        bar.finish_and_clear();
+        let Some(model) = outcome.model else {
+            anyhow::bail!("stopped after step {}; `--resume` goes on from there", outcome.steps);
+        };
+        eprintln!(
+            "{} steps, {:.0} tokens/s; the model is in {}; `simbert export` makes it servable",
+            outcome.steps,
+            outcome.tokens_per_second,
+            model.display()
+        );
+        Ok(())
+    }
+}
+
+/// A running mean of tokens per second.
+#[derive(Default)]
+struct Speed {
+    tokens: f64,
+    seconds: f64,
+}
+
+impl Speed {
+    /// Weight of what was before, at each step.
+    const KEEP: f64 = 0.9;
+
+    fn update(&mut self, tokens: usize, seconds: f64) -> f64 {
+        self.tokens = self.tokens * Self::KEEP + tokens as f64;
+        self.seconds = self.seconds * Self::KEEP + seconds;
+        self.tokens / self.seconds.max(f64::MIN_POSITIVE)
     }
 }

@@ -1,1 +1,17 @@
-//! Pure functions over scores and ranks.
+//! Pure functions that judge a model: rank correlation, retrieval, diversity.
+//!
+//! ```
+//! use simbert::metrics;
+//!
+//! let spearman = metrics::spearman(&[0.9, 0.2, 0.4], &[1.0, 0.0, 0.5]);
+//! assert_eq!(spearman, Some(1.0));
+//! assert_eq!(metrics::recall_at(&[Some(1), Some(3), None, Some(2)], 2), 0.5);
+//! ```
+
+mod correlation;
+mod diversity;
+mod retrieval;
+
+pub use correlation::spearman;
+pub use diversity::{distinct_ngrams, distinct_share, self_bleu};
+pub use retrieval::{recall_at, reciprocal_rank_at};

@@ -1,0 +1,292 @@
+//! The loop: batch, losses, gradients, step; checkpoints and reports on the way.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candle_core::Device;
+
+use super::pairs::{Batches, Pairs};
+use super::report::{Report, StepReport};
+use super::{AdamW, Checkpoint, DevSettings, Settings, learning_rate, losses, samples};
+use crate::metrics;
+use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
+use crate::text::{Batch, Tokenizer};
+use crate::{Error, Result};
+
+/// What to do with the checkpoint of an earlier run in the same folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// There must be none.
+    Fresh,
+    /// Go on from it; there must be one.
+    Resume,
+    /// Forget it.
+    Restart,
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// What is trained on which device: before the first step.
+    Begin {
+        groups: usize,
+        excluded: usize,
+        parameters: usize,
+        /// Parameters that the base lacked and that start as identities, ones or zeros.
+        started: &'a [String],
+        /// Steps already taken.
+        step: u64,
+    },
+    Step(&'a StepReport),
+    Samples {
+        step: u64,
+        samples: &'a [(String, Vec<String>)],
+    },
+    Checkpoint {
+        step: u64,
+        folder: &'a Path,
+    },
+}
+
+/// What a finished run leaves.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The finished model directory; none when the run was stopped before its last step.
+    pub model: Option<PathBuf>,
+    /// Steps taken, those of earlier processes counted.
+    pub steps: u64,
+    /// Of this process's part of the run.
+    pub tokens_per_second: f64,
+}
+
+/// A run in progress.
+pub struct Trainer {
+    settings: Settings,
+    network: Bert,
+    tokenizer: Tokenizer,
+    batches: Batches,
+    optimizer: AdamW,
+    report: Report,
+    checkpoint: Checkpoint,
+    dropout: f64,
+    step: u64,
+    begin: (usize, usize, Vec<String>),
+}
+
+impl Trainer {
+    /// Reads everything the run needs.
+    ///
+    /// # Errors
+    /// A file is missing or bad, or the checkpoint and `start` do not fit.
+    pub fn open(settings: Settings, start: Start, device: &Device) -> Result<Self> {
+        let base = ModelDirectory::open(&settings.model.base)?;
+        let config = base.config()?;
+        let tokenizer = Tokenizer::from_file(base.tokenizer_path())?;
+        if tokenizer.vocabulary() > config.vocab_size {
+            return Err(Error::invalid(
+                format!("{}", base.tokenizer_path().display()),
+                format!("at most the {} pieces of config.json", config.vocab_size),
+                tokenizer.vocabulary(),
+            ));
+        }
+        if settings.data.max_tokens > config.max_position_embeddings {
+            return Err(Error::invalid(
+                "training setting `data.max_tokens`",
+                format!("at most the {} positions of the base", config.max_position_embeddings),
+                settings.data.max_tokens,
+            ));
+        }
+        let output = &settings.output;
+        std::fs::create_dir_all(output).map_err(|e| Error::io("make the run's folder", output, e))?;
+        let checkpoint = Checkpoint::of(output);
+        checkpoint.recover()?;
+        let resume = match (start, checkpoint.exists()) {
+            (Start::Fresh, true) => {
+                return Err(Error::AlreadyExists {
+                    kind: "checkpoint",
+                    name: checkpoint.folder().display().to_string(),
+                    hint: "go on from it with `--resume`, or forget it with `--restart`".to_owned(),
+                });
+            }
+            (Start::Resume, false) => {
+                return Err(Error::NotFound {
+                    kind: "checkpoint",
+                    name: checkpoint.folder().display().to_string(),
+                    hint: "start the run without `--resume`".to_owned(),
+                });
+            }
+            (start, _) => start == Start::Resume,
+        };
+        let (weights, started) = if resume {
+            (Weights::load(&checkpoint.weights_path(), &config, device)?.0, Vec::new())
+        } else if settings.model.from_scratch {
+            (Weights::random(&config, settings.seed, device)?, Vec::new())
+        } else {
+            Weights::load(&base.weights_path(), &config, device)?
+        };
+        let mut optimizer = AdamW::new(&weights, settings.optimizer.weight_decay, settings.optimizer.clip_norm)?;
+        let mut step = 0;
+        if resume {
+            let (steps, state) = checkpoint.load(&settings)?;
+            optimizer.restore(&state, steps)?;
+            step = steps;
+        }
+        let Pairs { groups, excluded } = Pairs::read(&settings.data.pairs, &settings.data.exclude)?;
+        let begin = (groups.len(), excluded, started);
+        Ok(Self {
+            dropout: settings.model.dropout.unwrap_or(config.hidden_dropout_prob),
+            batches: Batches::new(groups, settings.optimizer.batch_pairs, settings.data.max_tokens, settings.seed),
+            report: Report::open(output, step)?,
+            network: Bert::new(config, weights, device.clone()),
+            tokenizer,
+            optimizer,
+            checkpoint,
+            step,
+            begin,
+            settings,
+        })
+    }
+
+    /// The network as it stands.
+    pub fn network(&self) -> &Bert {
+        &self.network
+    }
+
+    /// Takes all the steps that are left and writes the finished model to `model/` in the run's folder.
+    /// `tell` hears of every step; it returns whether to go on. A run that is told to stop leaves a checkpoint.
+    ///
+    /// # Errors
+    /// A step fails or a file cannot be written.
+    pub fn run(mut self, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
+        let (groups, excluded, started) = std::mem::take(&mut self.begin);
+        let parameters = self.network.weights().count();
+        tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
+        let (began, mut tokens) = (Instant::now(), 0);
+        while self.step < self.settings.optimizer.steps {
+            let report = self.step()?;
+            tokens += report.tokens;
+            let go_on = tell(Event::Step(&report));
+            self.report.step(report)?;
+            let (step, every) = (self.step, self.settings.samples.every);
+            if every > 0 && step.is_multiple_of(every) {
+                let samples = self.samples()?;
+                self.report.samples(step, &samples)?;
+                tell(Event::Samples { step, samples: &samples });
+            }
+            if step.is_multiple_of(self.settings.checkpoint.every) || !go_on || step == self.settings.optimizer.steps {
+                self.save()?;
+                tell(Event::Checkpoint { step, folder: self.checkpoint.folder() });
+            }
+            if !go_on {
+                break;
+            }
+        }
+        let finished = self.step == self.settings.optimizer.steps;
+        let model = finished.then(|| self.finish()).transpose()?;
+        let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
+        Ok(Outcome { model, steps: self.step, tokens_per_second })
+    }
+
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// The gradient is not finite, or the device fails.
+    pub fn step(&mut self) -> Result<StepReport> {
+        let began = Instant::now();
+        let batch = self.batches.batch(self.step, &self.tokenizer)?;
+        let seed = self.settings.seed.rotate_left(32) ^ self.step;
+        let states = self.network.forward(&batch, Some(Dropout { rate: self.dropout, seed }))?;
+        let vectors = self.network.sentence_vectors(&states, &batch)?;
+        let loss = &self.settings.loss;
+        let similarity = losses::similarity(&vectors, loss.scale)?;
+        let generation = losses::generation(&self.network, &states, &batch)?;
+        let total = ((&generation * loss.generation)? + (&similarity * loss.similarity)?)?;
+        let gradients = total.backward()?;
+        let learning_rate = learning_rate(self.step, &self.settings.optimizer);
+        let gradient_norm = self.optimizer.step(self.network.weights(), &gradients, learning_rate)?;
+        self.step += 1;
+        let mut report = StepReport {
+            step: self.step,
+            generation_loss: f64::from(generation.to_scalar::<f32>()?),
+            similarity_loss: f64::from(similarity.to_scalar::<f32>()?),
+            in_batch_accuracy: losses::in_batch_accuracy(&vectors.detach())?,
+            gradient_norm,
+            learning_rate,
+            tokens: batch.tokens(),
+            seconds: began.elapsed().as_secs_f64(),
+            dev: Vec::new(),
+        };
+        for dev in &self.settings.dev {
+            if self.step.is_multiple_of(dev.every) || self.step == self.settings.optimizer.steps {
+                report.dev.push((dev.name.clone(), self.score(dev)?));
+            }
+        }
+        Ok(report)
+    }
+
+    /// Saves the checkpoint and the plot.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn save(&self) -> Result<()> {
+        let weights = self.network.weights();
+        let state = self.optimizer.tensors(weights)?;
+        self.checkpoint.save(self.step, &self.settings, &state, |path| weights.save(path, Precision::F32))?;
+        self.report.plot()
+    }
+
+    /// Questions generated by the network as it stands, for each question of the settings.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn samples(&self) -> Result<Vec<(String, Vec<String>)>> {
+        let settings = &self.settings.samples;
+        samples::generate(&self.network, &self.tokenizer, &settings.questions, settings.count, self.settings.seed)
+    }
+
+    /// Spearman × 100 of the cosines against the labels of a dev file.
+    fn score(&self, dev: &DevSettings) -> Result<f64> {
+        let text = std::fs::read_to_string(&dev.path).map_err(|e| Error::io("read the dev file", &dev.path, e))?;
+        let (mut sentences, mut labels) = (Vec::new(), Vec::new());
+        for (number, line) in (1..).zip(text.lines()).take(dev.limit) {
+            let bad = |reason: &str| Error::BadLine { path: dev.path.clone(), line: number, reason: reason.to_owned() };
+            let columns: Vec<&str> = line.split('\t').collect();
+            let &[a, b, label, ..] = &columns[..] else {
+                return Err(bad("expected sentence, sentence, label with tabs between them"));
+            };
+            sentences.extend([a, b]);
+            labels.push(label.trim().parse::<f64>().map_err(|_| bad("the label is not a number"))?);
+        }
+        let mut cosines = Vec::with_capacity(labels.len());
+        for sentences in sentences.chunks(DEV_BATCH) {
+            let mut batch = Batch::new();
+            for sentence in sentences {
+                let ids = self.tokenizer.sentence(sentence, self.network.config().max_tokens)?;
+                batch.push(&ids, &vec![0; ids.len()]);
+            }
+            let states = self.network.forward(&batch, None)?.detach();
+            let vectors = self.network.sentence_vectors(&states, &batch)?.to_vec2::<f32>()?;
+            cosines.extend(
+                vectors.chunks(2).map(|pair| pair[0].iter().zip(&pair[1]).map(|(x, y)| f64::from(x * y)).sum::<f64>()),
+            );
+        }
+        Ok(100.0 * metrics::spearman(&cosines, &labels).unwrap_or(0.0))
+    }
+
+    /// Writes the finished model directory.
+    fn finish(&self) -> Result<PathBuf> {
+        let to = ModelDirectory::create(self.settings.output.join("model"));
+        let base = ModelDirectory::create(&self.settings.model.base);
+        std::fs::create_dir_all(to.root()).map_err(|e| Error::io("make the model's folder", to.root(), e))?;
+        let config: &Config = self.network.config();
+        let json = serde_json::to_vec_pretty(config).map_err(|e| Error::Internal(e.to_string()))?;
+        std::fs::write(to.config_path(), json).map_err(|e| Error::io("write", to.config_path(), e))?;
+        std::fs::copy(base.tokenizer_path(), to.tokenizer_path())
+            .map_err(|e| Error::io("copy the tokenizer to", to.tokenizer_path(), e))?;
+        self.network.weights().save(&to.weights_path(), self.settings.model.precision)?;
+        Ok(to.root().to_owned())
+    }
+}
+
+/// Sentences that are scored at a time; even, so that pairs stay together.
+const DEV_BATCH: usize = 64;

@@ -1,0 +1,253 @@
+//! The trainer as a user runs it, on a network small enough to over-fit in seconds.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use simbert::model::{Bert, Config, Weights};
+use simbert::text::{Batch, Tokenizer};
+use simbert::train::{Event, Settings, Start, StepReport, Trainer, losses};
+
+const PAIRS: [(&str, &str); 8] = [
+    ("怎么修改密码", "如何更换口令"),
+    ("今天天气如何", "外面下雨了吗"),
+    ("订单什么时候发货", "我的包裹寄出没有"),
+    ("怎样申请退款", "想把钱要回来"),
+    ("手机没有信号", "打不通电话"),
+    ("身份证丢了", "补办证件去哪"),
+    ("火车票改签", "想换一趟车"),
+    ("开发票流程", "报销单据怎样拿"),
+];
+
+/// A base model directory with a tokenizer of single characters and no weights.
+fn base(folder: &Path) -> PathBuf {
+    let base = folder.join("base");
+    std::fs::create_dir_all(&base).unwrap();
+    let mut pieces: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).to_vec();
+    for character in PAIRS.iter().flat_map(|(a, b)| a.chars().chain(b.chars())) {
+        if !pieces.contains(&character.to_string()) {
+            pieces.push(character.to_string());
+        }
+    }
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        pieces.iter().enumerate().map(|(id, piece)| (piece.clone(), id.into())).collect();
+    let special: Vec<_> = (0..5)
+        .map(|id| {
+            serde_json::json!({"id": id, "content": pieces[id], "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        })
+        .collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": special,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+            "strip_accents": null, "lowercase": true},
+        "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": null,
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocabulary},
+    });
+    let config = serde_json::json!({
+        "vocab_size": pieces.len(), "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 128, "max_position_embeddings": 64, "hidden_dropout_prob": 0.1,
+    });
+    std::fs::write(base.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    std::fs::write(base.join("config.json"), config.to_string()).unwrap();
+    base
+}
+
+fn settings(folder: &Path, extra: &str) -> Settings {
+    base(folder);
+    let lines: Vec<String> = PAIRS.iter().map(|(a, b)| format!("{a}\t{b}\n")).collect();
+    std::fs::write(folder.join("pairs.tsv"), lines.concat()).unwrap();
+    let toml = format!(
+        "output = \"run\"\n[model]\nbase = \"base\"\nfrom_scratch = true\n[data]\npairs = [\"pairs.tsv\"]\n{extra}"
+    );
+    std::fs::write(folder.join("train.toml"), toml).unwrap();
+    Settings::from_file(folder.join("train.toml")).unwrap()
+}
+
+fn network(folder: &Path) -> (Bert, Tokenizer) {
+    let base = base(folder);
+    let config = Config::from_file(base.join("config.json")).unwrap();
+    let weights = Weights::random(&config, 3, &Device::Cpu).unwrap();
+    let tokenizer = Tokenizer::from_file(base.join("tokenizer.json")).unwrap();
+    (Bert::new(config, weights, Device::Cpu), tokenizer)
+}
+
+/// All pairs in both directions.
+fn batch(tokenizer: &Tokenizer) -> Batch {
+    let mut batch = Batch::new();
+    for (a, b) in PAIRS.iter().flat_map(|&(a, b)| [(a, b), (b, a)]) {
+        let pair = tokenizer.pair(a, b, 64).unwrap();
+        batch.push(&pair.ids, &pair.segments);
+    }
+    batch
+}
+
+fn gap(a: &Tensor, b: &Tensor) -> f32 {
+    (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn every_parameter_receives_a_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, tokenizer) = network(folder.path());
+    let batch = batch(&tokenizer);
+    let states = network.forward(&batch, None).unwrap();
+    let vectors = network.sentence_vectors(&states, &batch).unwrap();
+    let generation = losses::generation(&network, &states, &batch).unwrap();
+    let total = (losses::similarity(&vectors, 30.0).unwrap() + generation).unwrap();
+    let gradients = total.backward().unwrap();
+    for (name, variable) in network.weights().iter() {
+        let gradient = gradients.get(variable).unwrap_or_else(|| panic!("`{name}` has no gradient"));
+        let largest = gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(largest > 0.0 && largest.is_finite(), "the gradient of `{name}` is {largest}");
+    }
+}
+
+#[test]
+fn the_source_never_sees_the_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, tokenizer) = network(folder.path());
+    let with = batch(&tokenizer);
+    let mut without = Batch::new();
+    for row in 0..with.len() {
+        let source = with.segments_of(row).iter().filter(|&&segment| segment == 0).count();
+        without.push(&with.ids_of(row)[..source], &vec![0; source]);
+    }
+    let vectors = |batch: &Batch| network.sentence_vectors(&network.forward(batch, None).unwrap(), batch).unwrap();
+    assert!(gap(&vectors(&with), &vectors(&without)) < 1e-5);
+}
+
+#[test]
+fn a_target_token_sees_nothing_after_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, tokenizer) = network(folder.path());
+    let states = |target: &str| {
+        let pair = tokenizer.pair("怎么退款", target, 64).unwrap();
+        let mut batch = Batch::new();
+        batch.push(&pair.ids, &pair.segments);
+        network.forward(&batch, None).unwrap().narrow(0, 0, 8).unwrap() // the source's 6, then 如何
+    };
+    assert!(gap(&states("如何申请"), &states("如何改密码")) < 1e-5);
+    assert!(gap(&states("如何申请"), &states("怎样申请")) > 1e-3);
+}
+
+#[test]
+fn losses_at_chance_are_those_of_the_formulas() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, tokenizer) = network(folder.path());
+    let rows = 128;
+    let same = Tensor::ones((rows, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let same = (same * 0.5).unwrap(); // unit vectors, all alike
+    let similarity = losses::similarity(&same, 30.0).unwrap().to_scalar::<f32>().unwrap();
+    assert!((similarity - 127f32.ln()).abs() < 1e-4, "{similarity}");
+    let batch = batch(&tokenizer);
+    let states = network.forward(&batch, None).unwrap().zeros_like().unwrap();
+    let generation = losses::generation(&network, &states, &batch).unwrap().to_scalar::<f32>().unwrap();
+    let chance = (network.config().vocab_size as f32).ln();
+    assert!((generation - chance).abs() < 1e-4, "{generation} is not {chance}");
+}
+
+#[test]
+fn over_fits_eight_pairs_and_regenerates_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let questions: Vec<String> = PAIRS.iter().map(|(a, _)| format!("\"{a}\"")).collect();
+    let settings = settings(
+        folder.path(),
+        &format!(
+            "[optimizer]\nsteps = 300\nbatch_pairs = 8\nlearning_rate = 3e-3\nwarmup_steps = 10\n\
+             [samples]\nevery = 300\ncount = 2\nquestions = [{}]\n",
+            questions.join(",")
+        ),
+    );
+    let mut last = None;
+    let mut generated = Vec::new();
+    let outcome = Trainer::open(settings, Start::Fresh, &Device::Cpu)
+        .unwrap()
+        .run(|event| {
+            match event {
+                Event::Step(report) => last = Some(report.clone()),
+                Event::Samples { samples, .. } => generated = samples.to_vec(),
+                _ => {}
+            }
+            true
+        })
+        .unwrap();
+    let last = last.unwrap();
+    assert!(last.generation_loss < 0.05 && last.similarity_loss < 0.1, "{last:?}");
+    assert_eq!(last.in_batch_accuracy, 1.0);
+    for ((a, b), (question, samples)) in PAIRS.iter().zip(&generated) {
+        assert_eq!(a, question);
+        assert_eq!(samples, &[b.to_string(), b.to_string()]);
+    }
+    let run = folder.path().join("run");
+    for file in ["log.jsonl", "loss.svg", "samples.txt", "model/model.safetensors", "model/config.json"] {
+        assert!(run.join(file).is_file(), "{file} is missing");
+    }
+    assert!(std::fs::read_to_string(run.join("loss.svg")).unwrap().contains("generation"));
+    let model = outcome.model.unwrap();
+    let config = Config::from_file(model.join("config.json")).unwrap();
+    let (_, started) = Weights::load(&model.join("model.safetensors"), &config, &Device::Cpu).unwrap();
+    assert!(started.is_empty(), "the saved model lacks {started:?}");
+}
+
+#[test]
+fn a_resumed_run_has_the_losses_of_one_that_never_stopped() {
+    let optimizer = "[optimizer]\nsteps = 6\nbatch_pairs = 4\nlearning_rate = 1e-3\n[checkpoint]\nevery = 3\n";
+    let run = |folder: &Path, start: Start, stop_after: u64| -> Vec<StepReport> {
+        let mut reports = Vec::new();
+        Trainer::open(settings(folder, optimizer), start, &Device::Cpu)
+            .unwrap()
+            .run(|event| {
+                if let Event::Step(report) = event {
+                    reports.push(report.clone());
+                    return report.step < stop_after;
+                }
+                true
+            })
+            .unwrap();
+        reports
+    };
+    let whole = tempfile::tempdir().unwrap();
+    let whole = run(whole.path(), Start::Fresh, 99);
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = run(folder.path(), Start::Fresh, 4);
+    parts.extend(run(folder.path(), Start::Resume, 99));
+    assert_eq!(parts.len(), 6);
+    for (a, b) in whole.iter().zip(&parts) {
+        assert_eq!(a.step, b.step);
+        assert_eq!(a.generation_loss, b.generation_loss, "step {}", a.step);
+        assert_eq!(a.similarity_loss, b.similarity_loss, "step {}", a.step);
+    }
+    let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 6);
+}
+
+#[test]
+fn a_checkpoint_is_neither_overwritten_nor_mixed_with_other_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = "[optimizer]\nsteps = 2\nbatch_pairs = 4\nlearning_rate = 1e-3\n";
+    let open = |extra: &str, start| Trainer::open(settings(folder.path(), extra), start, &Device::Cpu).map(|_| ());
+    let error = open(short, Start::Resume).unwrap_err().to_string();
+    assert!(error.contains("without `--resume`"), "{error}");
+    Trainer::open(settings(folder.path(), short), Start::Fresh, &Device::Cpu).unwrap().run(|_| true).unwrap();
+    let error = open(short, Start::Fresh).unwrap_err().to_string();
+    assert!(error.contains("`--resume`") && error.contains("`--restart`"), "{error}");
+    let error = open(&short.replace("1e-3", "2e-3"), Start::Resume).unwrap_err().to_string();
+    assert!(error.contains("`optimizer`"), "{error}");
+}
+
+#[test]
+fn bad_settings_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |text: &str| {
+        std::fs::write(folder.path().join("bad.toml"), text).unwrap();
+        Settings::from_file(folder.path().join("bad.toml")).unwrap_err().to_string()
+    };
+    let good = "output = \"run\"\n[model]\nbase = \"base\"\n[data]\npairs = [\"pairs.tsv\"]\n\
+                [optimizer]\nsteps = 2\nbatch_pairs = 4\nlearning_rate = 1e-3\n";
+    assert!(error(&good.replace("steps", "step")).contains("bad.toml:7: unknown field `step`"));
+    assert!(error(&good.replace("1e-3", "-1.0")).contains("`optimizer.learning_rate`"));
+    assert!(error("output = ").contains("bad.toml:1"));
+    assert!(Settings::from_file(folder.path().join("none.toml")).unwrap_err().to_string().contains("none.toml"));
+}
