@@ -11,8 +11,7 @@ use serde::Serialize;
 use super::ModelArgs;
 use crate::eval::{self, Encode, Faq, Paraphrase, Step, Sts};
 use crate::generate::{GenerateRequest, Paraphraser, Sampling};
-use crate::model::ModelDirectory;
-use crate::runtime::{Decoder, Encoder, RuntimeOptions};
+use crate::runtime::{Decoder, Encoder};
 
 /// Judge a model by labelled files.
 #[derive(Args)]
@@ -81,8 +80,7 @@ impl Eval {
 
 impl StsArgs {
     fn run(self) -> anyhow::Result<()> {
-        let (directory, options) = open(&self.model)?;
-        let encoder = Encoder::open(&directory, &options)?;
+        let encoder = Encoder::open(&self.model.directory()?, &self.model.runtime())?;
         let mut bar = Bar::default();
         let sts = eval::sts(&self.file, &encode(&encoder), &mut |step| bar.step(step))?;
         drop(bar);
@@ -93,7 +91,7 @@ impl StsArgs {
 
 impl FaqArgs {
     fn run(self) -> anyhow::Result<()> {
-        let (directory, options) = open(&self.model)?;
+        let (directory, options) = (self.model.directory()?, self.model.runtime());
         let mut bar = Bar::default();
         let mut judge = |encoder: &Encoder, paraphrase: Option<&Paraphrase>| {
             eval::faq(&self.standard, &self.query, &encode(encoder), paraphrase, &mut |step| bar.step(step))
@@ -118,12 +116,6 @@ impl FaqArgs {
         ];
         print(&faq, self.json, &rows)
     }
-}
-
-fn open(args: &ModelArgs) -> crate::Result<(ModelDirectory, RuntimeOptions)> {
-    let options =
-        RuntimeOptions { onnxruntime: args.onnxruntime.clone(), threads: args.threads, ..RuntimeOptions::default() };
-    Ok((ModelDirectory::open(&args.model)?, options))
 }
 
 fn encode(encoder: &Encoder) -> Box<Encode<'_>> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::encode::{DistinctTexts, unit_vectors};
 use super::{Encode, FaqQuestion, Progress, Step, read_queries, read_standard};
+use crate::index::dot;
 use crate::{Error, Result, metrics};
 
 /// How well users' queries find their standard questions.
@@ -120,19 +121,6 @@ fn expanded(bank: &[&[f32]], phrases: &[Vec<f32>]) -> Vec<usize> {
     fused.into_iter().take(DEPTH).map(|(at, _)| at).collect()
 }
 
-/// The inner product, in eight running sums so that it becomes vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
-    for (a, b) in a.zip(b) {
-        for lane in 0..8 {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,16 +190,6 @@ mod tests {
         std::fs::write(&path, "a\ta\n").unwrap();
         let fail = |_: &[String]| Err(Error::Internal("no vectors today".to_owned()));
         assert!(faq(&path, &path, &fail, None, &mut |_| {}).unwrap_err().to_string().contains("no vectors today"));
-    }
-
-    #[test]
-    fn the_quick_inner_product_is_the_plain_one() {
-        for width in [0, 1, 7, 8, 9, 31, 384] {
-            let a: Vec<f32> = (0..width).map(|i| (i as f32).sin()).collect();
-            let b: Vec<f32> = (0..width).map(|i| (i as f32).cos()).collect();
-            let plain: f32 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
-            assert!((dot(&a, &b) - plain).abs() < 1e-4);
-        }
     }
 
     #[test]
