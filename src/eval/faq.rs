@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::encode::{DistinctTexts, unit_vectors};
 use super::{Encode, FaqQuestion, Progress, Step, read_queries, read_standard};
-use crate::index::dot;
+use crate::index::{Neighbour, dot};
 use crate::{Error, Result, metrics};
 
 /// How well users' queries find their standard questions.
@@ -28,6 +28,10 @@ pub type Paraphrase<'a> = dyn Fn(&str) -> Result<Vec<String>> + 'a;
 
 /// How far down a ranking counts.
 const DEPTH: usize = 10;
+/// Each phrase is searched this many times deeper: what is low in every list may still win.
+const DEEPER: usize = 3;
+/// The k of reciprocal rank fusion: Cormack et al. 2009.
+const RANK_OFFSET: f32 = 60.0;
 
 /// Judges an encoder by standard questions and users' queries; see [`read_standard`] and [`read_queries`] for the
 /// formats. Every query is compared with every standard question; equal cosines rank in the order of the file. With
@@ -50,7 +54,7 @@ pub fn faq(
     let bank: Vec<&[f32]> = standard_at.iter().map(|&at| vectors[at].as_slice()).collect();
 
     let asked: HashSet<usize> = query_at.iter().copied().collect();
-    let nearest: HashMap<usize, Vec<usize>> = match paraphrase {
+    let nearest: HashMap<usize, Vec<Neighbour>> = match paraphrase {
         None => asked.into_par_iter().map(|at| (at, rank(&bank, &vectors[at], DEPTH))).collect(),
         Some(paraphrase) => {
             let total = asked.len() as u64;
@@ -66,7 +70,7 @@ pub fn faq(
         }
     };
     let rank_of = |(query, at): (&FaqQuestion, &usize)| {
-        nearest[at].iter().position(|&hit| standard[hit].id == query.id).map(|position| position + 1)
+        nearest[at].iter().position(|hit| standard[hit.id as usize].id == query.id).map(|position| position + 1)
     };
     let ranks: Vec<Option<usize>> = queries.iter().zip(&query_at).map(rank_of).collect();
     Ok(Faq {
@@ -96,29 +100,34 @@ fn read_checked(standard_path: &Path, query_path: &Path) -> Result<(Vec<FaqQuest
     }
 }
 
-/// The positions of the `depth` nearest questions, nearest first.
-fn rank(bank: &[&[f32]], query: &[f32], depth: usize) -> Vec<usize> {
-    let mut scored: Vec<(f32, usize)> = bank.iter().enumerate().map(|(at, vector)| (dot(query, vector), at)).collect();
-    let order = |x: &(f32, usize), y: &(f32, usize)| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1));
-    if depth < scored.len() {
-        scored.select_nth_unstable_by(depth, order);
-        scored.truncate(depth);
+/// The `depth` nearest questions, nearest first; their ids are their positions.
+fn rank(bank: &[&[f32]], query: &[f32], depth: usize) -> Vec<Neighbour> {
+    let score = |(id, vector): (usize, &&[f32])| Neighbour { id: id as u32, score: dot(query, vector) };
+    let mut neighbours: Vec<Neighbour> = bank.iter().enumerate().map(score).collect();
+    let order = |x: &Neighbour, y: &Neighbour| y.score.total_cmp(&x.score).then(x.id.cmp(&y.id));
+    if depth < neighbours.len() {
+        neighbours.select_nth_unstable_by(depth, order);
+        neighbours.truncate(depth);
     }
-    scored.sort_unstable_by(order);
-    scored.into_iter().map(|(_, at)| at).collect()
+    neighbours.sort_unstable_by(order);
+    neighbours
 }
 
-/// The fused ranking of several phrases' vectors.
-fn expanded(bank: &[&[f32]], phrases: &[Vec<f32>]) -> Vec<usize> {
-    let mut fused: HashMap<usize, f64> = HashMap::new();
-    for ranking in phrases.par_iter().map(|phrase| rank(bank, phrase, DEPTH)).collect::<Vec<_>>() {
-        for (position, at) in ranking.into_iter().enumerate() {
-            *fused.entry(at).or_default() += 1.0 / (60.0 + 1.0 + position as f64);
+/// The fused ranking of several phrases: Σ 1 / (60 + rank), equals by their best cosine.
+fn expanded(bank: &[&[f32]], phrases: &[Vec<f32>]) -> Vec<Neighbour> {
+    let mut fused: HashMap<u32, (f32, f32)> = HashMap::new();
+    for ranking in phrases.par_iter().map(|phrase| rank(bank, phrase, DEPTH * DEEPER)).collect::<Vec<_>>() {
+        for (place, neighbour) in ranking.into_iter().enumerate() {
+            let (rank_score, best) = fused.entry(neighbour.id).or_insert((0.0, neighbour.score));
+            *rank_score += 1.0 / (RANK_OFFSET + place as f32 + 1.0);
+            *best = best.max(neighbour.score);
         }
     }
-    let mut fused: Vec<(usize, f64)> = fused.into_iter().collect();
-    fused.sort_unstable_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
-    fused.into_iter().take(DEPTH).map(|(at, _)| at).collect()
+    let mut fused: Vec<_> = fused.into_iter().collect();
+    fused.sort_unstable_by(|(x, (x_rank, x_best)), (y, (y_rank, y_best))| {
+        y_rank.total_cmp(x_rank).then(y_best.total_cmp(x_best)).then(x.cmp(y))
+    });
+    fused.into_iter().take(DEPTH).map(|(id, (_, score))| Neighbour { id, score }).collect()
 }
 
 #[cfg(test)]
