@@ -22,7 +22,7 @@ model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless 
 $(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
 	$(SIMBERT) export $(MODEL)
 
-demo: model ## Index the bundled FAQ bank, then search it, reword questions and serve.
+demo: build ## Index the bundled FAQ bank, then search it, reword questions and serve.
 	$(SIMBERT) demo
 
 test: model ## Check the formatting, the lints and the documentation, and run every test.
@@ -31,8 +31,9 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 	$(CARGO) test --release --locked
 
-train: vendor ## Train the bundled model again.
+train: ## Train the bundled model again, by the settings in data/model/train.toml, and put it into data/model.
 	$(SIMBERT) train $(MODEL)/train.toml
+	cp $(addprefix runs/bundled/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean
