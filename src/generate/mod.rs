@@ -1,13 +1,24 @@
 //! Similar questions from the decoder half: samplers, decode loop, dedupe, rank.
 
-use crate::Result;
+mod decode;
+mod paraphraser;
+mod sampler;
+mod wording;
 
-/// How the next token is drawn. Source: REFERENCE of SimBERT uses top-k 5, later versions top-p 0.95.
+pub use paraphraser::Paraphraser;
+pub use sampler::Sampler;
+
+use crate::{Error, Result};
+
+/// Most samples of one request.
+pub const MAX_SAMPLES: usize = 1000;
+
+/// How the next token is drawn. The published SimBERT uses top-k 5, its later versions top-p 0.95.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
     /// How many samples are drawn, 1 to 1000.
     pub samples: usize,
-    /// Most new tokens of a sample.
+    /// Most new tokens of a sample, the closing `[SEP]` counted.
     pub max_tokens: usize,
     /// Divides the logits; above 0.
     pub temperature: f32,
@@ -25,6 +36,28 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Checks the ranges that do not depend on a model.
+    ///
+    /// # Errors
+    /// A value is out of its range or not finite.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=MAX_SAMPLES).contains(&self.samples) {
+            return Err(Error::invalid("samples", format!("1 to {MAX_SAMPLES}"), self.samples));
+        }
+        if self.max_tokens == 0 {
+            return Err(Error::invalid("max_tokens", "at least 1", self.max_tokens));
+        }
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return Err(Error::invalid("temperature", "a finite number above 0", self.temperature));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(Error::invalid("top_p", "above 0 and at most 1", self.top_p));
+        }
+        Ok(())
+    }
+}
+
 /// A wish for similar questions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerateRequest {
@@ -36,21 +69,31 @@ pub struct GenerateRequest {
     pub min_score: Option<f32>,
 }
 
+impl GenerateRequest {
+    /// Checks everything but the model's limits.
+    ///
+    /// # Errors
+    /// The text is blank, or a number is out of its range.
+    pub fn validate(&self) -> Result<()> {
+        if self.text.trim().is_empty() {
+            return Err(Error::invalid("text", "a question to paraphrase", "a blank text"));
+        }
+        if self.k == 0 {
+            return Err(Error::invalid("k", "at least 1", self.k));
+        }
+        if let Some(score) = self.min_score
+            && !(-1.0..=1.0).contains(&score)
+        {
+            return Err(Error::invalid("min_score", "a cosine, −1 to 1", score));
+        }
+        self.sampling.validate()
+    }
+}
+
 /// A generated question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paraphrase {
     pub text: String,
     /// Cosine of the sentence vectors with the input.
     pub score: f32,
-}
-
-/// The encoder and the decoder of one model, as a writer of similar questions.
-pub struct Paraphraser {}
-
-#[expect(unused_variables, reason = "skeleton")]
-impl Paraphraser {
-    /// Similar questions, best first; blanks, duplicates and the input itself are dropped.
-    pub fn generate(&self, request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
-        todo!()
-    }
 }

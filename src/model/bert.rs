@@ -51,24 +51,20 @@ impl Bert {
     /// The batch is empty, longer than the positions, has an id past the vocabulary, or the device fails.
     pub fn forward(&self, batch: &Batch, dropout: Option<Dropout>) -> Result<Tensor> {
         self.check(batch)?;
-        let layout = AttentionLayout {
-            offsets: batch.offsets.clone(),
-            source_lengths: (0..batch.len())
-                .map(|row| batch.segments_of(row).iter().take_while(|&&segment| segment == 0).count())
-                .collect(),
-            heads: self.config.num_attention_heads,
-        };
+        let sources = (0..batch.len())
+            .map(|row| batch.segments_of(row).iter().take_while(|&&segment| segment == 0).count())
+            .collect();
+        let layout = AttentionLayout::new(batch.offsets.clone(), sources, self.config.num_attention_heads)?;
         let mut drops = Drops { dropout, count: 0 };
-        let mut states = drops.apply(&self.embed(batch)?)?;
+        let mut states = self.embed(batch, &mut drops)?;
         for layer in 0..self.config.num_hidden_layers {
             let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-            let qkv = self.linear(&states, &name("attention.self.qkv"))?;
-            let mixed = ops::attention(&qkv, &layout)?;
-            let mixed = drops.apply(&self.linear(&mixed, &name("attention.output.dense"))?)?;
-            states = self.layer_norm(&(states + mixed)?, &name("attention.output.LayerNorm"))?;
-            let wide = ops::gelu(&self.linear(&states, &name("intermediate.dense"))?)?;
-            let narrow = drops.apply(&self.linear(&wide, &name("output.dense"))?)?;
-            states = self.layer_norm(&(states + narrow)?, &name("output.LayerNorm"))?;
+            let mixed = ops::attention(&self.linear(&states, &name("attention.self.qkv"))?, &layout)?;
+            let mixed = self.linear(&mixed, &name("attention.output.dense"))?;
+            states = self.add_and_norm(&mixed, &states, &name("attention.output.LayerNorm"), &mut drops)?;
+            let wide = self.linear_gelu(&states, &name("intermediate.dense"))?;
+            let narrow = self.linear(&wide, &name("output.dense"))?;
+            states = self.add_and_norm(&narrow, &states, &name("output.LayerNorm"), &mut drops)?;
         }
         Ok(states)
     }
@@ -106,7 +102,7 @@ impl Bert {
     /// # Errors
     /// The device fails.
     pub fn head(&self, states: &Tensor) -> Result<Tensor> {
-        let transformed = ops::gelu(&self.linear(states, "cls.predictions.transform.dense")?)?;
+        let transformed = self.linear_gelu(states, "cls.predictions.transform.dense")?;
         self.layer_norm(&transformed, "cls.predictions.transform.LayerNorm")
     }
 
@@ -117,31 +113,47 @@ impl Bert {
     pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
         let table = self.weights.get("embeddings.word_embeddings.weight")?;
         let bias = self.weights.get("cls.predictions.bias")?;
-        Ok(self.head(states)?.matmul(&table.t()?)?.broadcast_add(bias)?)
+        ops::linear(&self.head(states)?, table, bias)
     }
 
-    fn embed(&self, batch: &Batch) -> Result<Tensor> {
+    fn embed(&self, batch: &Batch, drops: &mut Drops) -> Result<Tensor> {
         let positions: Vec<u32> = (0..batch.len()).flat_map(|row| 0..batch.ids_of(row).len() as u32).collect();
         let segments: Vec<u32> = batch.segments.iter().map(|&segment| u32::from(segment)).collect();
         let look_up = |name: &str, ids: &[u32]| -> Result<Tensor> {
             let table = self.weights.get(&format!("embeddings.{name}_embeddings.weight"))?;
-            Ok(table.index_select(&Tensor::new(ids, &self.device)?, 0)?)
+            ops::embedding(table, &Tensor::new(ids, &self.device)?)
         };
         let sum =
             ((look_up("word", &batch.ids)? + look_up("position", &positions)?)? + look_up("token_type", &segments)?)?;
-        self.layer_norm(&sum, "embeddings.LayerNorm")
+        let normed = self.layer_norm(&sum, "embeddings.LayerNorm")?;
+        let (rate, seed) = drops.next();
+        ops::dropout(&normed, rate, seed)
     }
 
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let weight = self.weights.get(&format!("{name}.weight"))?;
         let bias = self.weights.get(&format!("{name}.bias"))?;
-        Ok(ops::linear(x, weight, bias)?)
+        ops::linear(x, weight, bias)
+    }
+
+    fn linear_gelu(&self, x: &Tensor, name: &str) -> Result<Tensor> {
+        let weight = self.weights.get(&format!("{name}.weight"))?;
+        let bias = self.weights.get(&format!("{name}.bias"))?;
+        ops::bias_gelu(&ops::project(x, weight)?, bias)
+    }
+
+    /// What ends each half of a layer: `layer_norm(dropout(x) + residual)`.
+    fn add_and_norm(&self, x: &Tensor, residual: &Tensor, name: &str, drops: &mut Drops) -> Result<Tensor> {
+        let weight = self.weights.get(&format!("{name}.weight"))?;
+        let bias = self.weights.get(&format!("{name}.bias"))?;
+        let (rate, seed) = drops.next();
+        ops::dropout_residual_layer_norm(x, residual, weight, bias, self.config.layer_norm_eps, rate, seed)
     }
 
     fn layer_norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let weight = self.weights.get(&format!("{name}.weight"))?;
         let bias = self.weights.get(&format!("{name}.bias"))?;
-        Ok(ops::layer_norm(x, weight, bias, self.config.layer_norm_eps)?)
+        ops::layer_norm(x, weight, bias, self.config.layer_norm_eps)
     }
 
     fn check(&self, batch: &Batch) -> Result<()> {
@@ -169,14 +181,10 @@ struct Drops {
 }
 
 impl Drops {
-    fn apply(&mut self, x: &Tensor) -> Result<Tensor> {
+    /// Rate and seed of the next dropout; rate 0 leaves its input alone.
+    fn next(&mut self) -> (f64, u64) {
         self.count += 1;
-        match self.dropout {
-            Some(Dropout { rate, seed }) if rate > 0.0 => {
-                let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.count);
-                Ok(ops::dropout(x, rate, seed)?)
-            }
-            _ => Ok(x.clone()),
-        }
+        self.dropout
+            .map_or((0.0, 0), |Dropout { rate, seed }| (rate, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.count))
     }
 }

@@ -1,1 +1,68 @@
-//! ONNX Runtime sessions: the encoder and the decoder.
+//! ONNX Runtime sessions: the encoder and the decoder of an exported model directory.
+
+mod batches;
+mod decoder;
+mod encoder;
+mod library;
+mod pool;
+
+use std::path::PathBuf;
+
+use crate::Error;
+
+pub use decoder::{Cache, Decoder, Logits, Source};
+pub use encoder::{EncodeTimings, Encoded, Encoder};
+
+/// How a model is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeOptions {
+    /// The ONNX Runtime library; searched for when absent.
+    pub onnxruntime: Option<PathBuf>,
+    /// Threads for inference, all sessions together; 0 for one for each core.
+    pub threads: usize,
+    /// Sessions of each graph, which run side by side and each hold the weights; 0 for one for every
+    /// [`THREADS_PER_SESSION`] threads.
+    pub sessions: usize,
+    /// Most tokens that the encoder computes at once, padding counted; a longer sentence is a batch by itself.
+    pub tokens_per_batch: usize,
+}
+
+/// More threads than this gain little on the small matrices of one batch.
+const THREADS_PER_SESSION: usize = 4;
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        Self { onnxruntime: None, threads: 0, sessions: 0, tokens_per_batch: 256 }
+    }
+}
+
+impl RuntimeOptions {
+    /// Sessions, and threads for each of them; both at least 1.
+    fn resolved(&self) -> (usize, usize) {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if self.threads == 0 { cores() } else { self.threads };
+        let sessions = if self.sessions == 0 { threads.div_ceil(THREADS_PER_SESSION) } else { self.sessions };
+        (sessions, threads.div_ceil(sessions))
+    }
+}
+
+/// Turns an error of ONNX Runtime into ours; `action` completes “cannot …”. (Its own error type carries the builder
+/// that failed, which is not `Send`.)
+fn failed<T>(action: impl Into<String>) -> impl FnOnce(ort::Error<T>) -> Error {
+    let action = action.into();
+    move |error| Error::Runtime { action, message: error.message().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_shared_out_among_sessions() {
+        let resolved = |threads, sessions| RuntimeOptions { threads, sessions, ..Default::default() }.resolved();
+        assert_eq!(resolved(1, 0), (1, 1));
+        assert_eq!(resolved(8, 0), (2, 4));
+        assert_eq!(resolved(8, 8), (8, 1));
+        assert_eq!(resolved(2, 3), (3, 1));
+    }
+}

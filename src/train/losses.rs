@@ -22,7 +22,7 @@ pub fn similarity(vectors: &Tensor, scale: f64) -> Result<Tensor> {
     let diagonal = (Tensor::eye(rows, DType::F32, device)? * -1e4)?;
     let logits = ((vectors.matmul(&vectors.t()?)? * scale)? + diagonal)?;
     let targets: Vec<u32> = (0..rows as u32).map(|row| row ^ 1).collect();
-    Ok(ops::cross_entropy(&logits, &Tensor::new(targets, device)?)?)
+    ops::cross_entropy(&logits, &Tensor::new(targets, device)?)
 }
 
 /// Generation: cross-entropy of each target token and the closing `[SEP]`, given the source and the target tokens
@@ -40,12 +40,12 @@ pub fn generation(network: &Bert, states: &Tensor, batch: &Batch) -> Result<Tens
     let device = states.device();
     let head = network.head(&states.index_select(&Tensor::new(rows, device)?, 0)?)?;
     let weights = network.weights();
-    Ok(ops::tied_cross_entropy(
+    ops::tied_cross_entropy(
         &head,
         weights.get("embeddings.word_embeddings.weight")?,
         weights.get("cls.predictions.bias")?,
         &Tensor::new(targets, device)?,
-    )?)
+    )
 }
 
 /// Which row of states predicts which token: the token before each target token predicts it, the source's `[SEP]`

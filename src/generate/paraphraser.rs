@@ -1,0 +1,93 @@
+//! Writes similar questions and ranks them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::decode::decode;
+use super::wording::folded;
+use super::{GenerateRequest, Paraphrase};
+use crate::model::ModelDirectory;
+use crate::runtime::{Decoder, Encoder, RuntimeOptions};
+use crate::{Error, Result};
+
+/// Fewest tokens of a source that says something: `[CLS]`, one piece, `[SEP]`.
+const LEAST_SOURCE: usize = 3;
+
+/// The encoder and the decoder of one model, as a writer of similar questions. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Paraphraser {
+    encoder: Arc<Encoder>,
+    decoder: Arc<Decoder>,
+}
+
+impl Paraphraser {
+    /// Loads both halves of the model in `directory`.
+    ///
+    /// # Errors
+    /// See [`Encoder::open`] and [`Decoder::open`].
+    pub fn open(directory: &ModelDirectory, options: &RuntimeOptions) -> Result<Self> {
+        let encoder = Arc::new(Encoder::open(directory, options)?);
+        Self::new(encoder, Arc::new(Decoder::open(directory, options)?))
+    }
+
+    /// Joins two halves that are loaded already.
+    ///
+    /// # Errors
+    /// They are of different models.
+    pub fn new(encoder: Arc<Encoder>, decoder: Arc<Decoder>) -> Result<Self> {
+        if encoder.fingerprint() != decoder.fingerprint() {
+            let expected = format!("that of the encoder's model {}", encoder.fingerprint());
+            return Err(Error::invalid("decoder", expected, format!("model {}", decoder.fingerprint())));
+        }
+        Ok(Self { encoder, decoder })
+    }
+
+    /// Similar questions, best first. Of the samples drawn, blanks, the input itself and all but the first of those
+    /// that read alike are dropped (alike: but for width, case, spaces and closing punctuation); the rest are ranked by
+    /// the cosine of their sentence vectors with the input's. A long input is cut off where the model's positions no
+    /// longer leave room for `max_tokens`.
+    ///
+    /// # Errors
+    /// The request is out of range, or the model fails.
+    pub fn generate(&self, request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
+        request.validate()?;
+        let texts = self.sample(request)?;
+        // The input goes first, to be compared with.
+        let texts: Vec<&str> = std::iter::once(request.text.as_str()).chain(texts.iter().map(String::as_str)).collect();
+        let vectors = self.encoder.encode(&texts)?.vectors;
+        let cosine = |vector: &[f32]| vectors[0].iter().zip(vector).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0);
+        let mut found: Vec<Paraphrase> = texts[1..]
+            .iter()
+            .zip(&vectors[1..])
+            .map(|(text, vector)| Paraphrase { text: (*text).to_owned(), score: cosine(vector) })
+            .filter(|paraphrase| request.min_score.is_none_or(|least| paraphrase.score >= least))
+            .collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
+        found.truncate(request.k);
+        Ok(found)
+    }
+
+    /// Texts of the samples, each wording once.
+    fn sample(&self, request: &GenerateRequest) -> Result<Vec<String>> {
+        let tokenizer = self.encoder.tokenizer();
+        let most = self.decoder.positions().saturating_sub(LEAST_SOURCE);
+        if request.sampling.max_tokens > most {
+            return Err(Error::invalid(
+                "max_tokens",
+                format!("at most {most}, which this model's {} positions leave", self.decoder.positions()),
+                request.sampling.max_tokens,
+            ));
+        }
+        let limit = (self.decoder.positions() - request.sampling.max_tokens).min(self.encoder.config().max_tokens);
+        let source = tokenizer.sentence(&request.text, limit)?;
+        let mut seen = HashSet::from([String::new(), folded(&request.text)]);
+        let mut texts = Vec::new();
+        for target in decode(&self.decoder, tokenizer, &source, &request.sampling)? {
+            let text = tokenizer.decode(&target)?;
+            if seen.insert(folded(&text)) {
+                texts.push(text);
+            }
+        }
+        Ok(texts)
+    }
+}

@@ -1,0 +1,266 @@
+//! UniLM self-attention over packed sequences: every token of a batch is one row, and nothing is padded.
+
+mod kernel;
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::host::{self, Values};
+use crate::{Error, Result};
+use kernel::{Sequence, Workspace};
+
+/// Where the sequences of a packed batch begin and end, and how far their sources reach. Cheap to clone.
+///
+/// Token i of a sequence sees token j of the same sequence if j is in the source, or if i is past the source and
+/// j ≤ i (UniLM's sequence-to-sequence mask, Dong et al. 2019). So i sees a prefix: the first max(source, i + 1)
+/// tokens. A source of the whole sequence gives plain BERT.
+#[derive(Debug, Clone)]
+pub struct AttentionLayout {
+    offsets: Arc<[usize]>,
+    source_lengths: Arc<[usize]>,
+    heads: usize,
+}
+
+impl AttentionLayout {
+    /// `offsets` holds where each sequence begins and, last, the number of tokens; `source_lengths` one number of
+    /// tokens for each sequence.
+    ///
+    /// # Errors
+    /// The offsets do not rise from 0, a source is longer than its sequence, or there are no heads.
+    pub fn new(offsets: Vec<usize>, source_lengths: Vec<usize>, heads: usize) -> Result<Self> {
+        if heads == 0 {
+            return Err(Error::invalid("attention heads", "at least 1", heads));
+        }
+        if offsets.first() != Some(&0) || !offsets.is_sorted() || offsets.len() != source_lengths.len() + 1 {
+            return Err(Error::invalid(
+                "attention offsets",
+                format!("{} numbers that rise from 0", source_lengths.len() + 1),
+                format!("{offsets:?}"),
+            ));
+        }
+        for (span, source) in offsets.windows(2).zip(&source_lengths) {
+            let length = span[1] - span[0];
+            if *source > length {
+                return Err(Error::invalid(
+                    "attention source length",
+                    format!("at most its sequence's {length}"),
+                    source,
+                ));
+            }
+        }
+        Ok(Self { offsets: offsets.into(), source_lengths: source_lengths.into(), heads })
+    }
+
+    /// Tokens of the batch.
+    pub fn tokens(&self) -> usize {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// Tokens and source tokens of each sequence.
+    fn lengths(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.offsets.windows(2).map(|span| span[1] - span[0]).zip(self.source_lengths.iter().copied())
+    }
+
+    /// Cuts rows of `width` numbers into the sequences.
+    fn cut<'a>(&self, mut rows: &'a [f32], width: usize) -> Vec<&'a [f32]> {
+        let mut parts = Vec::with_capacity(self.source_lengths.len());
+        for (length, _) in self.lengths() {
+            let (part, rest) = rows.split_at(length * width);
+            parts.push(part);
+            rows = rest;
+        }
+        parts
+    }
+
+    fn cut_mut<'a>(&self, mut rows: &'a mut [f32], width: usize) -> Vec<&'a mut [f32]> {
+        let mut parts = Vec::with_capacity(self.source_lengths.len());
+        for (length, _) in self.lengths() {
+            let (part, rest) = rows.split_at_mut(length * width);
+            parts.push(part);
+            rows = rest;
+        }
+        parts
+    }
+
+    fn sequences<'a>(&self, qkv: &'a [f32], hidden: usize) -> Vec<Sequence<'a>> {
+        let head = hidden / self.heads;
+        let parts = self.cut(qkv, 3 * hidden);
+        let sequences = parts.into_iter().zip(self.lengths());
+        sequences.map(|(qkv, (length, source))| Sequence { qkv, length, source, heads: self.heads, head }).collect()
+    }
+}
+
+struct Attention(AttentionLayout);
+
+impl CustomOp1 for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (tokens, width) = layout.shape().dims2()?;
+        let hidden = width / 3;
+        let qkv = host::slice(qkv, layout)?;
+        let mut out = vec![0f32; tokens * hidden];
+        self.0
+            .sequences(qkv, hidden)
+            .into_par_iter()
+            .zip(self.0.cut_mut(&mut out, hidden))
+            .for_each_init(Workspace::default, |workspace, (sequence, out)| sequence.forward(workspace, out));
+        Ok((CpuStorage::F32(out), Shape::from((tokens, hidden))))
+    }
+
+    fn bwd(&self, qkv: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let hidden = qkv.dim(1)? / 3;
+        let gradient = gradient.contiguous()?;
+        let (values, gradient) = (Values::of(qkv)?, Values::of(&gradient)?);
+        let mut out = vec![0f32; values.len()];
+        self.0
+            .sequences(&values, hidden)
+            .into_par_iter()
+            .zip(self.0.cut(&gradient, hidden))
+            .zip(self.0.cut_mut(&mut out, 3 * hidden))
+            .for_each_init(Workspace::default, |workspace, ((sequence, gradient), out)| {
+                sequence.backward(workspace, gradient, out);
+            });
+        host::tensor(out, qkv).map(Some)
+    }
+}
+
+/// The same in candle's own operators, over sequences padded to the longest, for devices and types without our kernels.
+fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
+    let hidden = qkv.dim(1)? / 3;
+    let (heads, head) = (layout.heads, hidden / layout.heads);
+    let sequences = layout.source_lengths.len();
+    let longest = layout.lengths().map(|(length, _)| length).max().unwrap_or(0);
+    if longest == 0 {
+        return Ok(qkv.narrow(1, 0, hidden)?);
+    }
+    // A padded row repeats some token; nothing attends to it, and its own output is dropped.
+    let (mut padded, mut packed) = (vec![0u32; sequences * longest], Vec::with_capacity(layout.tokens()));
+    let mut mask = vec![f32::NEG_INFINITY; sequences * longest * longest];
+    for (s, (length, source)) in layout.lengths().enumerate() {
+        for i in 0..longest {
+            let place = s * longest + i;
+            if i < length {
+                padded[place] = packed.len() as u32;
+                packed.push(place as u32);
+            }
+            let visible = source.max(i + 1).min(length.max(1));
+            mask[place * longest..place * longest + visible].fill(0.0);
+        }
+    }
+    let device = qkv.device();
+    let mask = Tensor::from_vec(mask, (sequences, 1, longest, longest), device)?.to_dtype(qkv.dtype())?;
+    let padded = Tensor::from_vec(padded, sequences * longest, device)?;
+    let packed = Tensor::from_vec(packed, layout.tokens(), device)?;
+    let rows = qkv.contiguous()?.index_select(&padded, 0)?.reshape((sequences, longest, 3, heads, head))?;
+    let part = |i: usize| rows.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+    let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+    let scores = (queries.matmul(&keys.t()?)? / (head as f64).sqrt())?.broadcast_add(&mask)?;
+    let powers = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    let weights = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
+    let out = weights.matmul(&values)?.transpose(1, 2)?.reshape((sequences * longest, hidden))?;
+    Ok(out.index_select(&packed, 0)?)
+}
+
+/// Multi-head self-attention over packed sequences with UniLM's mask: `qkv` [tokens, 3 · hidden] holds queries, keys
+/// and values side by side; returns [tokens, hidden]. Scores are scaled by 1 / √(hidden / heads).
+///
+/// # Errors
+/// The shape of `qkv` does not fit the layout, or candle refuses.
+pub fn attention(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
+    let fits = match qkv.dims() {
+        &[tokens, width] => tokens == layout.tokens() && width > 0 && width.is_multiple_of(3 * layout.heads),
+        _ => false,
+    };
+    if !fits {
+        return Err(Error::invalid(
+            "attention input",
+            format!("[{}, 3 · hidden] with hidden a multiple of the {} heads", layout.tokens(), layout.heads),
+            format!("{:?}", qkv.dims()),
+        ));
+    }
+    if host::serves(qkv) {
+        return Ok(qkv.contiguous()?.apply_op1(Attention(layout.clone()))?);
+    }
+    composed(qkv, layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+    use crate::model::ops::check::{assert_same, random};
+
+    fn layout(lengths: &[(usize, usize)], heads: usize) -> AttentionLayout {
+        let mut offsets = vec![0];
+        for (length, _) in lengths {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        AttentionLayout::new(offsets, lengths.iter().map(|(_, source)| *source).collect(), heads).unwrap()
+    }
+
+    fn assert_agrees(lengths: &[(usize, usize)], heads: usize, head: usize, scale: f64) {
+        let layout = layout(lengths, heads);
+        assert_same(
+            &[random(&[layout.tokens(), 3 * heads * head], 1, scale)],
+            |t| attention(&t[0], &layout),
+            |t| composed(&t[0], &layout),
+        );
+    }
+
+    #[test]
+    fn agrees_with_candle_on_odd_shapes() {
+        assert_agrees(&[(1, 1)], 1, 1, 1.0);
+        assert_agrees(&[(1, 0)], 2, 3, 1.0);
+        assert_agrees(&[(5, 3), (4, 4), (3, 0)], 2, 3, 2.0);
+        assert_agrees(&[(2, 1), (0, 0), (6, 2)], 3, 2, 2.0);
+        assert_agrees(&[(17, 9), (33, 33), (1, 1), (64, 20)], 3, 33, 1.0);
+        assert_agrees(&[(40, 20), (70, 31)], 4, 32, 1.0);
+    }
+
+    #[test]
+    fn large_scores_stay_finite() {
+        assert_agrees(&[(5, 3), (4, 4)], 2, 7, 40.0);
+    }
+
+    #[test]
+    fn no_token_sees_past_its_prefix_or_into_another_sequence() {
+        let layout = layout(&[(6, 3), (4, 2)], 2);
+        let x = Var::from_tensor(&random(&[10, 24], 1, 1.0).to_dtype(DType::F32).unwrap()).unwrap();
+        for (token, visible) in [(0, 0..3), (2, 0..3), (3, 0..4), (5, 0..6), (6, 6..8), (8, 6..9)] {
+            let out = attention(&x, &layout).unwrap().narrow(0, token, 1).unwrap();
+            let gradients = out.sum_all().unwrap().backward().unwrap();
+            let rows = gradients.get(&x).unwrap().abs().unwrap().sum(1).unwrap().to_vec1::<f32>().unwrap();
+            for (j, gradient) in rows.iter().enumerate() {
+                assert_eq!(*gradient > 0.0, visible.contains(&j) || j == token, "token {token} and {j}: {gradient}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_batch_gives_an_empty_output() {
+        let empty = Tensor::zeros((0, 24), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(attention(&empty, &layout(&[], 2)).unwrap().dims(), [0, 8]);
+        assert_eq!(composed(&empty, &layout(&[], 2)).unwrap().dims(), [0, 8]);
+    }
+
+    #[test]
+    fn refuses_layouts_and_inputs_that_do_not_fit() {
+        for (offsets, sources, heads) in [
+            (vec![0, 3], vec![4], 1),
+            (vec![1, 3], vec![1], 1),
+            (vec![0, 3, 2], vec![1, 1], 1),
+            (vec![0, 3], vec![1], 0),
+        ] {
+            assert!(AttentionLayout::new(offsets, sources, heads).is_err());
+        }
+        let x = Tensor::zeros((3, 24), DType::F32, &Device::Cpu).unwrap();
+        assert!(attention(&x, &layout(&[(2, 1)], 2)).unwrap_err().to_string().contains("attention input"));
+        assert!(attention(&x, &layout(&[(3, 1)], 3)).unwrap_err().to_string().contains("attention input"));
+    }
+}

@@ -1,0 +1,226 @@
+//! y = x · Wᵀ + b, with W as BERT's files hold it: one row per output.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::host::{self, Values};
+use super::matmul::{Matrix, Output, matmul};
+use super::simd::{accumulate, dispatched};
+use crate::{Error, Result};
+
+dispatched! {
+    fn add_rows(rows: &[f32], total: &mut [f32]) {
+        for row in rows.chunks_exact(total.len()) {
+            accumulate(total, row);
+        }
+    }
+}
+
+/// Column sums of rows of `width` numbers.
+pub(super) fn column_sums(rows: &[f32], width: usize) -> Vec<f32> {
+    let partials = rows
+        .par_chunks(host::rows_per_task(width) * width)
+        .map(|rows| {
+            let mut total = vec![0f32; width];
+            add_rows(rows, &mut total);
+            total
+        })
+        .collect();
+    host::add_up(partials, width)
+}
+
+/// Output shape: that of `x` with its last size replaced.
+fn output_shape(x: &Layout, outputs: usize) -> Shape {
+    let mut dims = x.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = outputs;
+    }
+    Shape::from(dims)
+}
+
+fn forward(x: &[f32], weight: &[f32], outputs: usize, inputs: usize, bias: Option<&[f32]>) -> Vec<f32> {
+    let rows = x.len() / inputs;
+    let mut out = vec![0f32; rows * outputs];
+    let output = match bias {
+        Some(bias) => {
+            out.par_chunks_mut(host::rows_per_task(outputs) * outputs).for_each(|rows| {
+                for row in rows.chunks_exact_mut(outputs) {
+                    row.copy_from_slice(bias);
+                }
+            });
+            Output::Add
+        }
+        None => Output::Replace,
+    };
+    matmul(Matrix::new(x, rows, inputs), Matrix::new(weight, outputs, inputs).t(), &mut out, output);
+    out
+}
+
+/// Gradients of `x` and `weight`, each only if it is wanted.
+fn backward(x: &Tensor, weight: &Tensor, gradient: &[f32]) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+    let (outputs, inputs) = weight.dims2()?;
+    let rows = x.elem_count() / inputs;
+    let gradient = Matrix::new(gradient, rows, outputs);
+    let d_x = if x.track_op() {
+        let mut d_x = vec![0f32; x.elem_count()];
+        matmul(gradient, Matrix::new(&Values::of(weight)?, outputs, inputs), &mut d_x, Output::Replace);
+        Some(host::tensor(d_x, x)?)
+    } else {
+        None
+    };
+    let d_weight = if weight.track_op() {
+        let mut d_weight = vec![0f32; weight.elem_count()];
+        matmul(gradient.t(), Matrix::new(&Values::of(x)?, rows, inputs), &mut d_weight, Output::Replace);
+        Some(host::tensor(d_weight, weight)?)
+    } else {
+        None
+    };
+    Ok((d_x, d_weight))
+}
+
+struct Linear;
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (outputs, inputs) = weight_layout.shape().dims2()?;
+        let (x, weight) = (host::slice(x, x_layout)?, host::slice(weight, weight_layout)?);
+        let out = forward(x, weight, outputs, inputs, Some(host::slice(bias, bias_layout)?));
+        Ok((CpuStorage::F32(out), output_shape(x_layout, outputs)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.contiguous()?;
+        let gradient = Values::of(&gradient)?;
+        let (d_x, d_weight) = backward(x, weight, &gradient)?;
+        let d_bias = host::tensor(column_sums(&gradient, bias.elem_count()), bias)?;
+        Ok((d_x, d_weight, Some(d_bias)))
+    }
+}
+
+struct Project;
+
+impl CustomOp2 for Project {
+    fn name(&self) -> &'static str {
+        "project"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (outputs, inputs) = weight_layout.shape().dims2()?;
+        let (x, weight) = (host::slice(x, x_layout)?, host::slice(weight, weight_layout)?);
+        Ok((CpuStorage::F32(forward(x, weight, outputs, inputs, None)), output_shape(x_layout, outputs)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.contiguous()?;
+        backward(x, weight, &Values::of(&gradient)?)
+    }
+}
+
+fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+    let fits = match (x.dims().last(), weight.dims()) {
+        (Some(&width), &[outputs, inputs]) => {
+            width == inputs && inputs > 0 && outputs > 0 && bias.is_none_or(|bias| bias.dims() == [outputs])
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "linear shapes",
+        "x [.., in], weight [out, in], bias [out], none of them 0",
+        format!("x {:?}, weight {:?}, bias {:?}", x.dims(), weight.dims(), bias.map(Tensor::dims)),
+    ))
+}
+
+/// x · weightᵀ + bias for `x` [.., in], `weight` [out, in], `bias` [out]; returns [.., out].
+///
+/// # Errors
+/// The shapes do not fit, or candle refuses.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    check(x, weight, Some(bias))?;
+    if host::serves(x) {
+        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Linear)?);
+    }
+    Ok(x.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?)
+}
+
+/// x · weightᵀ without a bias, for `x` [.., in] and `weight` [out, in]; returns [.., out].
+///
+/// # Errors
+/// The shapes do not fit, or candle refuses.
+pub fn project(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    check(x, weight, None)?;
+    if host::serves(x) {
+        return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, Project)?);
+    }
+    Ok(x.broadcast_matmul(&weight.t()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::model::ops::check::{assert_same, random};
+
+    #[test]
+    fn agrees_with_candle_on_odd_shapes() {
+        for (rows, inputs, outputs) in [(1, 1, 1), (1, 7, 3), (5, 7, 9), (3, 33, 5), (200, 65, 130)] {
+            let inputs =
+                [random(&[rows, inputs], 1, 1.0), random(&[outputs, inputs], 2, 1.0), random(&[outputs], 3, 1.0)];
+            let composed = |t: &[Tensor]| Ok(t[0].broadcast_matmul(&t[1].t()?)?.broadcast_add(&t[2])?);
+            assert_same(&inputs, |t| linear(&t[0], &t[1], &t[2]), composed);
+            assert_same(&inputs[..2], |t| project(&t[0], &t[1]), |t| Ok(t[0].matmul(&t[1].t()?)?));
+        }
+    }
+
+    #[test]
+    fn takes_three_axes_and_strided_inputs() {
+        let inputs = [random(&[7, 2, 3], 1, 1.0), random(&[7, 5], 2, 1.0), random(&[5], 3, 1.0)];
+        assert_same(
+            &inputs,
+            |t| linear(&t[0].transpose(0, 2)?, &t[1].t()?, &t[2]),
+            |t| Ok(t[0].transpose(0, 2)?.contiguous()?.broadcast_matmul(&t[1])?.broadcast_add(&t[2])?),
+        );
+    }
+
+    #[test]
+    fn an_empty_batch_gives_an_empty_output_and_wrong_sizes_are_refused() {
+        let f32s = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(linear(&f32s(&[0, 7]), &f32s(&[3, 7]), &f32s(&[3])).unwrap().dims(), [0, 3]);
+        assert!(linear(&f32s(&[2, 7]), &f32s(&[3, 6]), &f32s(&[3])).unwrap_err().to_string().contains("linear shapes"));
+        assert!(project(&f32s(&[2, 7]), &f32s(&[7])).unwrap_err().to_string().contains("linear shapes"));
+    }
+}

@@ -1,0 +1,81 @@
+//! ONNX Runtime sessions, lent to one caller at a time: `Session::run` wants the session for itself.
+
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+
+use ort::session::Session;
+use parking_lot::{Condvar, Mutex};
+
+use super::{RuntimeOptions, failed, library};
+use crate::Result;
+
+/// Sessions of one graph.
+pub struct SessionPool {
+    free: Mutex<Vec<Session>>,
+    returned: Condvar,
+    size: usize,
+}
+
+impl SessionPool {
+    /// Loads `graph` once for each of `sessions`, which share `threads` threads; both are at least 1.
+    ///
+    /// # Errors
+    /// The library is missing, or refuses the graph.
+    pub fn open(graph: &Path, options: &RuntimeOptions) -> Result<Self> {
+        let environment = library::environment(options.onnxruntime.as_deref())?;
+        let (sessions, threads) = options.resolved();
+        let open = || {
+            let action = || format!("open `{}`", graph.display());
+            let mut builder = Session::builder(&environment).map_err(failed(action()))?;
+            builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
+            // Idle threads must not burn the cores that the rest of the server runs on.
+            builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
+            builder.commit_from_file(graph).map_err(failed(action()))
+        };
+        let free = (0..sessions).map(|_| open()).collect::<Result<Vec<_>>>()?;
+        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), size: sessions })
+    }
+
+    /// How many sessions there are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Waits for a free session.
+    pub fn borrow(&self) -> Borrowed<'_> {
+        let mut free = self.free.lock();
+        loop {
+            if let Some(session) = free.pop() {
+                return Borrowed { session: Some(session), pool: self };
+            }
+            self.returned.wait(&mut free);
+        }
+    }
+}
+
+/// A session that goes back to its pool when dropped.
+pub struct Borrowed<'p> {
+    /// There until `drop` takes it.
+    session: Option<Session>,
+    pool: &'p SessionPool,
+}
+
+impl Deref for Borrowed<'_> {
+    type Target = Session;
+    fn deref(&self) -> &Session {
+        self.session.as_ref().expect("only drop takes the session")
+    }
+}
+
+impl DerefMut for Borrowed<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        self.session.as_mut().expect("only drop takes the session")
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.pool.free.lock().extend(self.session.take());
+        self.pool.returned.notify_one();
+    }
+}

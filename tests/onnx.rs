@@ -1,0 +1,395 @@
+//! Export and inference as a user runs them: the graphs against the network in candle, on a small random model.
+//!
+//! Needs the ONNX Runtime library (`make vendor`).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use assert_cmd::cargo::CommandCargoExt;
+use candle_core::{Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
+use simbert::model::{Bert, Config, ModelDirectory, Pooling, Precision, Weights};
+use simbert::onnx::export;
+use simbert::runtime::{Decoder, Encoder, RuntimeOptions};
+use simbert::text::{Batch, Tokenizer};
+
+const TOLERANCE: f32 = 1e-4;
+const ALPHABET: &str = "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏闰馀成岁律吕调阳云腾致雨露结为霜";
+const TEXTS: [&str; 9] = [
+    "天地玄黄",
+    "宇宙",
+    "",
+    "日月盈昃辰宿列张寒来暑往",
+    "秋收冬藏闰馀成岁律吕调阳云腾致雨露结为霜天地玄黄宇宙洪荒日月盈昃辰宿列张",
+    "地",
+    "天地黄玄",
+    "律吕调",
+    "云腾致雨露",
+];
+
+fn config(pooling: Pooling) -> Config {
+    let json = serde_json::json!({
+        "vocab_size": 60, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "intermediate_size": 96, "max_position_embeddings": 40, "max_tokens": 32, "pooling": pooling,
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+/// A model directory of random weights and single-character pieces.
+fn model(folder: &Path, config: &Config, precision: Precision) -> (ModelDirectory, Bert) {
+    let mut pieces: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).to_vec();
+    pieces.extend(ALPHABET.chars().map(String::from));
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        pieces.iter().enumerate().map(|(id, piece)| (piece.clone(), id.into())).collect();
+    let special: Vec<_> = (0..5)
+        .map(|id| {
+            serde_json::json!({"id": id, "content": pieces[id], "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        })
+        .collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": special,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+            "strip_accents": null, "lowercase": true},
+        "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": null, "decoder": {"type": "Fuse"},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocabulary},
+    });
+    let directory = ModelDirectory::create(folder);
+    std::fs::write(directory.tokenizer_path(), tokenizer.to_string()).unwrap();
+    std::fs::write(directory.config_path(), serde_json::to_vec(config).unwrap()).unwrap();
+    let weights = Weights::random(config, 1, &Device::Cpu).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    for (_, variable) in weights.iter() {
+        // Fresh weights make near-uniform attention and zero biases, where many a fault would not show.
+        let spread = if variable.dims().len() == 2 { 0.3 } else { 0.2 };
+        let noise: Vec<f32> = (0..variable.elem_count()).map(|_| random.random_range(-spread..spread)).collect();
+        let noise = Tensor::from_vec(noise, variable.dims(), &Device::Cpu).unwrap();
+        variable.set(&(variable.as_tensor() + noise).unwrap()).unwrap();
+    }
+    weights.save(&directory.weights_path(), precision).unwrap();
+    let (weights, _) = Weights::load(&directory.weights_path(), config, &Device::Cpu).unwrap();
+    (directory, Bert::new(config.clone(), weights, Device::Cpu))
+}
+
+fn exported(pooling: Pooling) -> (tempfile::TempDir, ModelDirectory, Bert) {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, bert) = model(folder.path(), &config(pooling), Precision::F32);
+    export(&directory).unwrap();
+    (folder, directory, bert)
+}
+
+fn options() -> RuntimeOptions {
+    RuntimeOptions { threads: 1, ..Default::default() }
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn candle_vectors(bert: &Bert, tokenizer: &Tokenizer, texts: &[&str]) -> Vec<Vec<f32>> {
+    let mut batch = Batch::new();
+    for text in texts {
+        let ids = tokenizer.sentence(text, bert.config().max_tokens).unwrap();
+        batch.push(&ids, &vec![0; ids.len()]);
+    }
+    let states = bert.forward(&batch, None).unwrap();
+    bert.sentence_vectors(&states, &batch).unwrap().to_vec2().unwrap()
+}
+
+#[test]
+fn vectors_equal_those_of_candle() {
+    for pooling in [Pooling::Pooler, Pooling::Cls, Pooling::Mean] {
+        let (_folder, directory, bert) = exported(pooling);
+        // One by one; with padding up to a sixteenth; two sessions, and padding up to 256 tokens.
+        for (tokens_per_batch, sessions) in [(1, 1), (256, 1), (4096, 2)] {
+            let options = RuntimeOptions { tokens_per_batch, sessions, ..options() };
+            let encoder = Encoder::open(&directory, &options).unwrap();
+            let expected = candle_vectors(&bert, encoder.tokenizer(), &TEXTS);
+            let found = encoder.encode(&TEXTS).unwrap().vectors;
+            for ((text, found), expected) in TEXTS.iter().zip(&found).zip(&expected) {
+                let difference = largest_difference(found, expected);
+                assert!(difference <= TOLERANCE, "{pooling:?}, budget {tokens_per_batch}, `{text}`: {difference}");
+            }
+            assert!(largest_difference(&found[0], &found[6]) > 100.0 * TOLERANCE, "the model looks at nothing");
+        }
+    }
+}
+
+#[test]
+fn half_precision_weights_are_widened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, bert) = model(folder.path(), &config(Pooling::Pooler), Precision::F16);
+    export(&directory).unwrap();
+    let encoder = Encoder::open(&directory, &options()).unwrap();
+    let expected = candle_vectors(&bert, encoder.tokenizer(), &TEXTS);
+    for (found, expected) in encoder.encode(&TEXTS).unwrap().vectors.iter().zip(&expected) {
+        assert!(largest_difference(found, expected) <= TOLERANCE);
+    }
+}
+
+/// Logits of candle's full UniLM forward for each target token, the first predicted at the source's `[SEP]`.
+fn candle_logits(bert: &Bert, source: &[u32], target: &[u32]) -> Vec<Vec<f32>> {
+    let mut batch = Batch::new();
+    let segments = [vec![0; source.len()], vec![1; target.len()]].concat();
+    batch.push(&[source, target].concat(), &segments);
+    let states = bert.forward(&batch, None).unwrap();
+    let rows = states.narrow(0, source.len() - 1, target.len() + 1).unwrap().contiguous().unwrap();
+    bert.logits(&rows).unwrap().to_vec2().unwrap()
+}
+
+#[test]
+fn logits_equal_those_of_candle_step_by_step() {
+    let (_folder, directory, bert) = exported(Pooling::Pooler);
+    let decoder = Decoder::open(&directory, &options()).unwrap();
+    let tokenizer = Tokenizer::from_file(directory.tokenizer_path()).unwrap();
+    for text in ["天地玄黄宇宙洪荒", ""] {
+        let source = tokenizer.sentence(text, 32).unwrap();
+        let targets: [Vec<u32>; 3] = [vec![7, 9, 30, 12, 5], vec![6, 6, 6, 40, 41], vec![33, 21, 11, 10, 9]];
+        let expected: Vec<_> = targets.iter().map(|target| candle_logits(&bert, &source, target)).collect();
+
+        let (shared, first) = decoder.read(&source).unwrap();
+        assert_eq!(first.len(), 1);
+        assert!(largest_difference(first.row(0), &expected[0][0]) <= TOLERANCE);
+        let mut cache = decoder.start(targets.len()).unwrap();
+        let mut live = vec![0, 1, 2];
+        for step in 0..5 {
+            if step == 3 {
+                // The middle sample ends; the others change places.
+                cache.keep(&[2, 0]).unwrap();
+                live = vec![2, 0];
+            }
+            let tokens: Vec<u32> = live.iter().map(|&sample| targets[sample][step]).collect();
+            let logits = decoder.step(&shared, &mut cache, &tokens).unwrap();
+            assert_eq!(logits.len(), live.len());
+            for (row, &sample) in live.iter().enumerate() {
+                let difference = largest_difference(logits.row(row), &expected[sample][step + 1]);
+                assert!(difference <= TOLERANCE, "`{text}`, step {step}, sample {sample}: {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_decoder_refuses_what_does_not_fit() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let decoder = Decoder::open(&directory, &options()).unwrap();
+    assert!(decoder.read(&[]).is_err());
+    assert!(decoder.read(&[60]).is_err());
+    assert!(decoder.read(&[5; 41]).is_err());
+    assert!(decoder.start(0).is_err());
+    let (source, _) = decoder.read(&[5; 40]).unwrap();
+    let mut cache = decoder.start(2).unwrap();
+    assert!(decoder.step(&source, &mut cache, &[5]).is_err(), "one token for two samples");
+    assert!(decoder.step(&source, &mut cache, &[5, 5]).is_err(), "no position is left");
+    assert!(cache.keep(&[2]).is_err());
+    assert!(cache.keep(&[]).is_err());
+}
+
+fn request(text: &str, seed: u64) -> GenerateRequest {
+    let sampling = Sampling { samples: 40, max_tokens: 12, temperature: 0.8, seed, ..Sampling::default() };
+    GenerateRequest { text: text.to_owned(), k: 1000, sampling, min_score: None }
+}
+
+#[test]
+fn the_same_seed_writes_the_same() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let encoder = Arc::new(Encoder::open(&directory, &options()).unwrap());
+    let decoder = Arc::new(Decoder::open(&directory, &options()).unwrap());
+    let paraphraser = Paraphraser::new(encoder, decoder).unwrap();
+    let found = paraphraser.generate(&request("天地玄黄", 3)).unwrap();
+    assert!(found.len() > 10, "{found:?}");
+    assert_eq!(found, paraphraser.generate(&request("天地玄黄", 3)).unwrap());
+    assert_ne!(found, paraphraser.generate(&request("天地玄黄", 4)).unwrap());
+    assert!(found.is_sorted_by(|a, b| a.score >= b.score));
+    assert!(found.iter().all(|p| (-1.0..=1.0).contains(&p.score) && !p.text.trim().is_empty() && p.text != "天地玄黄"));
+    assert!(found.iter().all(|p| p.text.chars().all(|c| ALPHABET.contains(c))), "a special piece came out: {found:?}");
+    let texts: std::collections::HashSet<_> = found.iter().map(|p| &p.text).collect();
+    assert_eq!(texts.len(), found.len(), "a text came twice");
+
+    let least = found[4].score;
+    let best = GenerateRequest { k: 3, min_score: Some(least), ..request("天地玄黄", 3) };
+    assert_eq!(paraphraser.generate(&best).unwrap(), found[..3]);
+    let all = GenerateRequest { min_score: Some(least), ..request("天地玄黄", 3) };
+    assert!(paraphraser.generate(&all).unwrap().iter().all(|p| p.score >= least));
+}
+
+#[test]
+fn a_long_text_leaves_room_for_the_target() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let mut long = request(&"天".repeat(500), 1);
+    long.sampling.max_tokens = 37;
+    paraphraser.generate(&long).unwrap();
+    long.sampling.max_tokens = 38;
+    assert!(paraphraser.generate(&long).unwrap_err().to_string().contains("max_tokens"));
+}
+
+#[test]
+fn a_request_out_of_range_is_refused() {
+    let fine = request("天地", 1);
+    fine.validate().unwrap();
+    type Change = fn(&mut GenerateRequest);
+    let changes: [(&str, Change); 10] = [
+        ("text", |r| r.text = " \n".to_owned()),
+        ("k", |r| r.k = 0),
+        ("min_score", |r| r.min_score = Some(f32::NAN)),
+        ("samples", |r| r.sampling.samples = 0),
+        ("samples", |r| r.sampling.samples = 1001),
+        ("max_tokens", |r| r.sampling.max_tokens = 0),
+        ("temperature", |r| r.sampling.temperature = 0.0),
+        ("temperature", |r| r.sampling.temperature = f32::INFINITY),
+        ("top_p", |r| r.sampling.top_p = 0.0),
+        ("top_p", |r| r.sampling.top_p = f32::NAN),
+    ];
+    for (what, change) in changes {
+        let mut bad = fine.clone();
+        change(&mut bad);
+        assert!(bad.validate().unwrap_err().to_string().starts_with(what), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_stale_export_is_noticed() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    Encoder::open(&directory, &options()).unwrap();
+    let other = Weights::random(&config(Pooling::Pooler), 2, &Device::Cpu).unwrap();
+    other.save(&directory.weights_path(), Precision::F32).unwrap();
+    for error in [
+        Encoder::open(&directory, &options()).unwrap_err().to_string(),
+        Decoder::open(&directory, &options()).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("run `simbert export"), "{error}");
+    }
+    export(&directory).unwrap();
+    Encoder::open(&directory, &options()).unwrap();
+}
+
+#[test]
+fn weights_of_another_export_are_noticed() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let path = directory.onnx_weights_path();
+    let bytes = std::fs::read(&path).unwrap();
+    for damaged in [bytes[..bytes.len() - 4].to_vec(), [&b"x"[..], &bytes[1..]].concat(), Vec::new()] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = Encoder::open(&directory, &options()).unwrap_err().to_string();
+        assert!(error.contains("weights.bin"), "{error}");
+    }
+}
+
+#[test]
+fn a_model_that_was_not_exported_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, _) = model(folder.path(), &config(Pooling::Pooler), Precision::F32);
+    for error in [
+        Encoder::open(&directory, &options()).unwrap_err().to_string(),
+        Decoder::open(&directory, &options()).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("run `simbert export"), "{error}");
+    }
+}
+
+/// Rewrites `model.safetensors` without the tensors that `drop` names.
+fn without(directory: &ModelDirectory, drop: &str) {
+    let mut tensors = candle_core::safetensors::load(directory.weights_path(), &Device::Cpu).unwrap();
+    tensors.retain(|name, _| !name.starts_with(drop));
+    candle_core::safetensors::save(&tensors, directory.weights_path()).unwrap();
+}
+
+#[test]
+fn a_model_without_a_head_encodes_but_does_not_generate() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    without(&directory, "cls.");
+    let done = export(&directory).unwrap();
+    assert!(!done.decoder && !directory.decoder_path().exists());
+    Encoder::open(&directory, &options()).unwrap().encode(&TEXTS).unwrap();
+    let error = Paraphraser::open(&directory, &options()).unwrap_err().to_string();
+    assert!(error.contains("no language-model head"), "{error}");
+}
+
+#[test]
+fn a_missing_pooler_says_which_poolings_need_none() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    without(&directory, "pooler.");
+    let before = names(directory.root());
+    let error = export(&directory).unwrap_err().to_string();
+    assert!(error.contains("pooler.dense.weight") && error.contains("\"mean\""), "{error}");
+    assert_eq!(names(directory.root()), before, "a failed export left something behind");
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn weights_of_another_shape_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, _) = model(folder.path(), &config(Pooling::Pooler), Precision::F32);
+    let wide = Config { intermediate_size: 100, ..config(Pooling::Pooler) };
+    std::fs::write(directory.config_path(), serde_json::to_vec(&wide).unwrap()).unwrap();
+    let error = export(&directory).unwrap_err().to_string();
+    assert!(error.contains("intermediate.dense.weight") && error.contains("[100, 48]"), "{error}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, bert) = model(folder.path(), &config(Pooling::Pooler), Precision::F32);
+    let (_, variable) = bert.weights().iter().next().unwrap();
+    variable.set(&(variable.as_tensor() * f64::NAN).unwrap()).unwrap();
+    bert.weights().save(&directory.weights_path(), Precision::F32).unwrap();
+    let error = export(&directory).unwrap_err().to_string();
+    assert!(error.contains("finite"), "{error}");
+}
+
+#[test]
+fn a_vector_without_length_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, bert) = model(folder.path(), &config(Pooling::Pooler), Precision::F32);
+    for (_, variable) in bert.weights().iter().filter(|(name, _)| name.starts_with("pooler.")) {
+        variable.set(&variable.as_tensor().zeros_like().unwrap()).unwrap();
+    }
+    bert.weights().save(&directory.weights_path(), Precision::F32).unwrap();
+    export(&directory).unwrap();
+    let error = Encoder::open(&directory, &options()).unwrap().encode(&["天"]).unwrap_err().to_string();
+    assert!(error.contains("length 0"), "{error}");
+}
+
+#[test]
+fn a_missing_library_is_an_error_and_no_panic() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    // In a process of its own: this one may have loaded a library already.
+    let output = Command::cargo_bin("simbert")
+        .unwrap()
+        .args(["encode", "天", "--onnxruntime", "/nowhere/libonnxruntime.so", "--model"])
+        .arg(directory.root())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("/nowhere/libonnxruntime.so") && error.contains("make vendor"), "{error}");
+}
+
+/// The reference checker of the ONNX project, where Python and its `onnx` package are at hand.
+#[test]
+fn the_onnx_checker_accepts_the_graphs() {
+    let python = std::env::var("SIMBERT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let there = Command::new(&python).args(["-c", "import onnx"]).output().is_ok_and(|o| o.status.success());
+    if !there {
+        eprintln!("skipped: `{python} -c 'import onnx'` fails");
+        return;
+    }
+    let (_folder, directory, _) = exported(Pooling::Mean);
+    for graph in [directory.encoder_path(), directory.decoder_path()] {
+        // By path, so that the external data is looked at as well.
+        let script = "import onnx, sys; onnx.checker.check_model(sys.argv[1], full_check=True)";
+        let output = Command::new(&python).args(["-c", script]).arg(&graph).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
