@@ -70,7 +70,15 @@ impl Values {
             MetadataValue::Flag(flag) => {
                 self.flags[usize::from(*flag)].remove(internal);
             }
-            MetadataValue::Number(number) => remove_from(self.numbers.entry(Number::new(*number)), internal),
+            MetadataValue::Number(number) => {
+                let number = Number::new(*number);
+                if let Some(ids) = self.numbers.get_mut(&number) {
+                    ids.remove(internal);
+                    if ids.is_empty() {
+                        self.numbers.remove(&number);
+                    }
+                }
+            }
             MetadataValue::Text(text) => {
                 if let Some(ids) = self.texts.get_mut(text) {
                     ids.remove(internal);
@@ -79,15 +87,6 @@ impl Values {
                     }
                 }
             }
-        }
-    }
-}
-
-fn remove_from<K: Ord>(entry: std::collections::btree_map::Entry<'_, K, RoaringBitmap>, internal: u32) {
-    if let std::collections::btree_map::Entry::Occupied(mut entry) = entry {
-        entry.get_mut().remove(internal);
-        if entry.get().is_empty() {
-            entry.remove();
         }
     }
 }
@@ -105,6 +104,11 @@ pub(super) struct Catalogue {
 impl Catalogue {
     pub(super) fn len(&self) -> u64 {
         self.live.len()
+    }
+
+    /// Internal ids of all questions.
+    pub(super) fn live(&self) -> &RoaringBitmap {
+        &self.live
     }
 
     pub(super) fn faqs(&self) -> u64 {
@@ -140,10 +144,8 @@ impl Catalogue {
                 *sizes.entry(faq_id).or_insert_with(now) += change;
             }
         }
-        let change: i64 = sizes
-            .iter()
-            .map(|(&faq_id, &size)| i64::from(size > 0) - i64::from(self.faqs.contains_key(faq_id)))
-            .sum();
+        let change: i64 =
+            sizes.iter().map(|(&faq_id, &size)| i64::from(size > 0) - i64::from(self.faqs.contains_key(faq_id))).sum();
         self.faqs().saturating_add_signed(change)
     }
 
@@ -198,7 +200,9 @@ impl Catalogue {
     }
 
     fn evaluate(&self, filter: &Filter) -> RoaringBitmap {
-        let union = |ids: Vec<Option<&RoaringBitmap>>| ids.into_iter().flatten().fold(RoaringBitmap::new(), |all, ids| all | ids);
+        let union = |ids: Vec<Option<&RoaringBitmap>>| {
+            ids.into_iter().flatten().fold(RoaringBitmap::new(), |all, ids| all | ids)
+        };
         match filter {
             Filter::FaqId(faq_ids) => union(faq_ids.iter().map(|faq_id| self.faqs.get(faq_id.as_str())).collect()),
             Filter::In { key, values } => match self.metadata.get(key) {
@@ -209,15 +213,17 @@ impl Catalogue {
                 let (min, max) = (min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY));
                 match self.metadata.get(key) {
                     // A range that ends before it starts panics.
-                    Some(held) if min <= max => {
-                        union(held.numbers.range(Number::new(min)..=Number::new(max)).map(|(_, ids)| Some(ids)).collect())
-                    }
+                    Some(held) if min <= max => union(
+                        held.numbers.range(Number::new(min)..=Number::new(max)).map(|(_, ids)| Some(ids)).collect(),
+                    ),
                     _ => RoaringBitmap::new(),
                 }
             }
             Filter::Exists { key } => self.metadata.get(key).map(|held| held.any.clone()).unwrap_or_default(),
             Filter::All(filters) => filters.iter().fold(self.live.clone(), |left, filter| left & self.evaluate(filter)),
-            Filter::Any(filters) => filters.iter().fold(RoaringBitmap::new(), |all, filter| all | self.evaluate(filter)),
+            Filter::Any(filters) => {
+                filters.iter().fold(RoaringBitmap::new(), |all, filter| all | self.evaluate(filter))
+            }
             Filter::Not(filter) => &self.live - self.evaluate(filter),
         }
     }
