@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::Error;
 
 pub use decoder::{Cache, Decoder, Logits, Source};
-pub use encoder::{Encoded, EncodeTimings, Encoder};
+pub use encoder::{EncodeTimings, Encoded, Encoder};
 
 /// How a model is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
