@@ -95,7 +95,7 @@ fn every_parameter_receives_a_gradient() {
     let states = network.forward(&batch, None).unwrap();
     let vectors = network.sentence_vectors(&states, &batch).unwrap();
     let generation = losses::generation(&network, &states, &batch).unwrap();
-    let total = (losses::similarity(&vectors, 30.0).unwrap() + generation).unwrap();
+    let total = (losses::similarity(&vectors, 30.0, None).unwrap() + generation).unwrap();
     let gradients = total.backward().unwrap();
     for (name, variable) in network.weights().iter() {
         let gradient = gradients.get(variable).unwrap_or_else(|| panic!("`{name}` has no gradient"));
@@ -139,7 +139,7 @@ fn losses_at_chance_are_those_of_the_formulas() {
     let rows = 128;
     let same = Tensor::ones((rows, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
     let same = (same * 0.5).unwrap(); // unit vectors, all alike
-    let similarity = losses::similarity(&same, 30.0).unwrap().to_scalar::<f32>().unwrap();
+    let similarity = losses::similarity(&same, 30.0, None).unwrap().to_scalar::<f32>().unwrap();
     assert!((similarity - 127f32.ln()).abs() < 1e-4, "{similarity}");
     let batch = batch(&tokenizer);
     let states = network.forward(&batch, None).unwrap().zeros_like().unwrap();
@@ -164,7 +164,7 @@ fn over_fits_eight_pairs_and_regenerates_them() {
     let mut generated = Vec::new();
     let outcome = Trainer::open(settings, Start::Fresh, &Device::Cpu)
         .unwrap()
-        .run(|event| {
+        .run(None, |event| {
             match event {
                 Event::Step(report) => last = Some(report.clone()),
                 Event::Samples { samples, .. } => generated = samples.to_vec(),
@@ -198,7 +198,7 @@ fn a_resumed_run_has_the_losses_of_one_that_never_stopped() {
         let mut reports = Vec::new();
         Trainer::open(settings(folder, optimizer), start, &Device::Cpu)
             .unwrap()
-            .run(|event| {
+            .run(None, |event| {
                 if let Event::Step(report) = event {
                     reports.push(report.clone());
                     return report.step < stop_after;
@@ -230,7 +230,7 @@ fn a_checkpoint_is_neither_overwritten_nor_mixed_with_other_settings() {
     let open = |extra: &str, start| Trainer::open(settings(folder.path(), extra), start, &Device::Cpu).map(|_| ());
     let error = open(short, Start::Resume).unwrap_err().to_string();
     assert!(error.contains("without `--resume`"), "{error}");
-    Trainer::open(settings(folder.path(), short), Start::Fresh, &Device::Cpu).unwrap().run(|_| true).unwrap();
+    Trainer::open(settings(folder.path(), short), Start::Fresh, &Device::Cpu).unwrap().run(None, |_| true).unwrap();
     let error = open(short, Start::Fresh).unwrap_err().to_string();
     assert!(error.contains("`--resume`") && error.contains("`--restart`"), "{error}");
     let error = open(&short.replace("1e-3", "2e-3"), Start::Resume).unwrap_err().to_string();

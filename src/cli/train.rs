@@ -26,6 +26,9 @@ pub struct Train {
     /// Forget the run's checkpoint and start afresh.
     #[arg(long)]
     restart: bool,
+    /// Stop after step N and write the model as it stands then, the schedule being that of the whole run.
+    #[arg(long, value_name = "N")]
+    stop_after: Option<u64>,
     /// Train on the CPU even where there is a CUDA device.
     #[arg(long)]
     cpu: bool,
@@ -55,7 +58,7 @@ impl Train {
             "{elapsed_precise} {bar:24} {pos}/{len} steps, {eta_precise} left · {msg}",
         )?);
         let mut speed = Speed::default();
-        let outcome = trainer.run(|event| {
+        let outcome = trainer.run(self.stop_after, |event| {
             match event {
                 Event::Begin { groups, excluded, parameters, started, step } => {
                     bar.set_position(step);

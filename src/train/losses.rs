@@ -9,20 +9,41 @@ use crate::{Error, Result};
 /// Similarity: in-batch softmax over cosines. Row i's positive is row i xor 1, every other row is a negative.
 ///
 /// `vectors` are unit vectors `[sequences, hidden]`, the number of sequences even. Returns
-/// `mean_i CE(softmax(scale · (V Vᵀ − ∞ I))_i, i xor 1)`; at chance that is `ln(sequences − 1)`.
+/// `mean_i CE(softmax(scale · (V Vᵀ − ∞ I))_i, i xor 1)`; at chance that is `ln(sequences − 1)`. Where `same` is given,
+/// `[sequences, sequences]`, two rows with a 1 are no negatives of each other; see [`same`].
 ///
 /// # Errors
 /// The number of sequences is odd or below 4, or the device fails.
-pub fn similarity(vectors: &Tensor, scale: f64) -> Result<Tensor> {
+pub fn similarity(vectors: &Tensor, scale: f64, same: Option<&Tensor>) -> Result<Tensor> {
     let (rows, device) = (vectors.dim(0)?, vectors.device());
     if rows < 4 || rows % 2 == 1 {
         return Err(Error::invalid("batch of the similarity loss", "two or more pairs in both directions", rows));
     }
     // A finite stand-in for −∞: e^(−1e4) is 0 in f32, and 0 · ∞ can't arise in the backward pass.
-    let diagonal = (Tensor::eye(rows, DType::F32, device)? * -1e4)?;
-    let logits = ((vectors.matmul(&vectors.t()?)? * scale)? + diagonal)?;
+    let mut left_out = Tensor::eye(rows, DType::F32, device)?;
+    if let Some(same) = same {
+        left_out = (left_out + same)?;
+    }
+    let logits = ((vectors.matmul(&vectors.t()?)? * scale)? + (left_out * -1e4)?)?;
     let targets: Vec<u32> = (0..rows as u32).map(|row| row ^ 1).collect();
     ops::cross_entropy(&logits, &Tensor::new(targets, device)?)
+}
+
+/// Which rows a teacher holds for the same question though they are no pair: 1 where the cosine of two of its
+/// `vectors` `[sequences, width]` is above `above`, else 0; 0 for a row with itself and with its positive.
+///
+/// # Errors
+/// The device fails.
+pub fn same(vectors: &Tensor, above: f64) -> Result<Tensor> {
+    let rows = vectors.dim(0)?;
+    let mut alike = vectors.matmul(&vectors.t()?)?.to_vec2::<f32>()?;
+    for (i, row) in alike.iter_mut().enumerate() {
+        for (j, cosine) in row.iter_mut().enumerate() {
+            let pair = i == j || i == j ^ 1;
+            *cosine = if !pair && f64::from(*cosine) > above { 1.0 } else { 0.0 };
+        }
+    }
+    Ok(Tensor::from_vec(alike.concat(), (rows, rows), vectors.device())?)
 }
 
 /// Generation: cross-entropy of each target token and the closing `[SEP]`, given the source and the target tokens

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod device;
 pub mod losses;
+mod neighbours;
 mod optimizer;
 pub mod pairs;
 mod report;

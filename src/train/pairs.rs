@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 
+use super::neighbours;
 use crate::text::{Batch, Tokenizer};
 use crate::{Error, Result};
 
@@ -80,6 +81,8 @@ pub struct Batches {
     pairs: usize,
     max_tokens: usize,
     seed: u64,
+    /// A sentence vector for each group, where batches shall be of near neighbours.
+    vectors: Option<Vec<Vec<f32>>>,
     /// The order of the groups in one epoch, and which.
     order: (u64, Vec<usize>),
 }
@@ -88,7 +91,30 @@ impl Batches {
     /// Batches of `pairs` pairs, fewer where there are not as many groups.
     pub fn new(groups: Vec<Group>, pairs: usize, max_tokens: usize, seed: u64) -> Self {
         let order = (0, shuffled(groups.len(), seed, 0));
-        Self { pairs: pairs.min(groups.len()), groups, max_tokens, seed, order }
+        Self { pairs: pairs.min(groups.len()), groups, max_tokens, seed, vectors: None, order }
+    }
+
+    /// The same, each batch of groups that are near one another. Only the groups that `steps` steps can reach are
+    /// kept; `vector` gives the sentence vectors of some groups' first sentences, `[sentences][width]`.
+    ///
+    /// # Errors
+    /// `vector` fails.
+    pub fn of_neighbours(mut self, steps: u64, vector: impl FnOnce(&[&str]) -> Result<Vec<Vec<f32>>>) -> Result<Self> {
+        let reach = usize::try_from(steps).unwrap_or(usize::MAX).saturating_mul(self.pairs).max(self.pairs);
+        let keep = self.order.1.iter().take(reach).map(|&group| self.groups[group].clone()).collect();
+        self.groups = keep;
+        let first: Vec<&str> = self.groups.iter().map(|group| group[0].as_str()).collect();
+        self.vectors = Some(vector(&first)?);
+        self.order = (0, self.ordered(0));
+        Ok(self)
+    }
+
+    /// The groups in the order of one epoch.
+    fn ordered(&self, epoch: u64) -> Vec<usize> {
+        let Some(vectors) = &self.vectors else { return shuffled(self.groups.len(), self.seed, epoch) };
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5EED_0F0E);
+        random.set_stream(epoch);
+        neighbours::leaves(vectors, self.pairs, &mut random).concat()
     }
 
     /// Steps in which each group comes once.
@@ -104,7 +130,7 @@ impl Batches {
     pub fn batch(&mut self, step: u64, tokenizer: &Tokenizer) -> Result<Batch> {
         let epoch = step / self.steps_per_epoch();
         if self.order.0 != epoch {
-            self.order = (epoch, shuffled(self.groups.len(), self.seed, epoch));
+            self.order = (epoch, self.ordered(epoch));
         }
         let first = (step % self.steps_per_epoch()) as usize * self.pairs;
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);

@@ -54,6 +54,10 @@ impl Report {
             steps = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
             steps.retain(|report| report.step <= step);
         }
+        let samples = folder.join("samples.txt");
+        if step == 0 && samples.exists() {
+            std::fs::remove_file(&samples).map_err(|e| Error::io("remove an earlier run's samples", &samples, e))?;
+        }
         let mut this = Self {
             folder: folder.to_owned(),
             log: File::create(&path).map_err(|e| Error::io("write the log", &path, e))?,

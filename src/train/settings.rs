@@ -124,6 +124,12 @@ pub struct TeacherSettings {
     #[serde(default)]
     pub pooling: Option<Pooling>,
     pub weight: f64,
+    /// Make each batch of sentences that the teacher finds near one another, so that the negatives are hard.
+    #[serde(default)]
+    pub neighbours: bool,
+    /// Sentences whose teacher cosine is above this are no negatives of each other; absent: all are.
+    #[serde(default)]
+    pub same_above: Option<f64>,
 }
 
 /// When the run is saved.
@@ -207,7 +213,11 @@ impl Settings {
         })?;
         settings.validate()?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let resolve = |file: &mut PathBuf| *file = folder.join(&*file);
+        // One spelling for each file, so that a checkpoint made from another folder is not taken for another run's.
+        let resolve = |file: &mut PathBuf| {
+            *file = folder.join(&*file);
+            *file = file.canonicalize().unwrap_or_else(|_| file.clone());
+        };
         resolve(&mut settings.output);
         resolve(&mut settings.model.base);
         settings.teacher.iter_mut().map(|teacher| &mut teacher.model).for_each(resolve);

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use super::pairs::{Batches, Pairs};
 use super::report::{Report, StepReport};
-use super::{AdamW, Checkpoint, DevSettings, Settings, TeacherSettings, learning_rate, losses, samples};
+use super::{
+    AdamW, Checkpoint, DevSettings, OptimizerSettings, Settings, TeacherSettings, learning_rate, losses, samples,
+};
 use crate::metrics;
 use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
 use crate::text::{Batch, Tokenizer};
@@ -136,9 +138,14 @@ impl Trainer {
         }
         let Pairs { groups, excluded } = Pairs::read(&settings.data.pairs, &settings.data.exclude)?;
         let begin = (groups.len(), excluded, started);
+        let OptimizerSettings { batch_pairs, steps, .. } = settings.optimizer;
+        let mut batches = Batches::new(groups, batch_pairs, settings.data.max_tokens, settings.seed);
+        if let (Some(teacher), true) = (&teacher, settings.teacher.as_ref().is_some_and(|teacher| teacher.neighbours)) {
+            batches = batches.of_neighbours(steps, |first| vectors(teacher, &tokenizer, first))?;
+        }
         Ok(Self {
             dropout: settings.model.dropout.unwrap_or(config.hidden_dropout_prob),
-            batches: Batches::new(groups, settings.optimizer.batch_pairs, settings.data.max_tokens, settings.seed),
+            batches,
             report: Report::open(output, step)?,
             network: Bert::new(config, weights, device.clone()),
             teacher,
@@ -156,17 +163,18 @@ impl Trainer {
         &self.network
     }
 
-    /// Takes all the steps that are left and writes the finished model to `model/` in the run's folder.
-    /// `tell` hears of every step; it returns whether to go on. A run that is told to stop leaves a checkpoint.
+    /// Takes all the steps that are left, or those up to `last`, and writes the model to `model/` in the run's folder.
+    /// `tell` hears of every step; it returns whether to go on. A run that is told to stop leaves a checkpoint only.
     ///
     /// # Errors
     /// A step fails or a file cannot be written.
-    pub fn run(mut self, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
+    pub fn run(mut self, last: Option<u64>, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
         let (groups, excluded, started) = std::mem::take(&mut self.begin);
         let parameters = self.network.weights().count();
         tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
         let (began, mut tokens) = (Instant::now(), 0);
-        while self.step < self.settings.optimizer.steps {
+        let last = last.map_or(self.settings.optimizer.steps, |last| last.min(self.settings.optimizer.steps));
+        while self.step < last {
             let report = self.step()?;
             tokens += report.tokens;
             let go_on = tell(Event::Step(&report));
@@ -177,7 +185,7 @@ impl Trainer {
                 self.report.samples(step, &samples)?;
                 tell(Event::Samples { step, samples: &samples });
             }
-            if step.is_multiple_of(self.settings.checkpoint.every) || !go_on || step == self.settings.optimizer.steps {
+            if step.is_multiple_of(self.settings.checkpoint.every) || !go_on || step == last {
                 self.save()?;
                 tell(Event::Checkpoint { step, folder: self.checkpoint.folder() });
             }
@@ -185,7 +193,7 @@ impl Trainer {
                 break;
             }
         }
-        let finished = self.step == self.settings.optimizer.steps;
+        let finished = self.step >= last;
         let model = finished.then(|| self.finish()).transpose()?;
         let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
         Ok(Outcome { model, steps: self.step, tokens_per_second })
@@ -202,14 +210,17 @@ impl Trainer {
         let states = self.network.forward(&batch, Some(Dropout { rate: self.dropout, seed }))?;
         let vectors = self.network.sentence_vectors(&states, &batch)?;
         let loss = &self.settings.loss;
-        let similarity = losses::similarity(&vectors, loss.scale)?;
+        let taught = self.taught(&batch)?;
+        let same = match (&taught, self.settings.teacher.as_ref().and_then(|teacher| teacher.same_above)) {
+            (Some(taught), Some(above)) => Some(losses::same(taught, above)?),
+            _ => None,
+        };
+        let similarity = losses::similarity(&vectors, loss.scale, same.as_ref())?;
         let generation = losses::generation(&self.network, &states, &batch)?;
         let mut total = ((&generation * loss.generation)? + (&similarity * loss.similarity)?)?;
         let mut relation_loss = None;
-        if let (Some(teacher), Some(settings)) = (&self.teacher, &self.settings.teacher) {
-            let sources = sources(&batch);
-            let taught = teacher.sentence_vectors(&teacher.forward(&sources, None)?.detach(), &sources)?;
-            let relation = losses::relation(&vectors, &taught)?;
+        if let (Some(taught), Some(settings)) = (&taught, &self.settings.teacher) {
+            let relation = losses::relation(&vectors, taught)?;
             total = (total + (&relation * settings.weight)?)?;
             relation_loss = Some(f64::from(relation.to_scalar::<f32>()?));
         }
@@ -235,6 +246,14 @@ impl Trainer {
             }
         }
         Ok(report)
+    }
+
+    /// The teacher's vectors of a batch's sources, where there is a teacher.
+    fn taught(&self, batch: &Batch) -> Result<Option<Tensor>> {
+        let Some(teacher) = &self.teacher else { return Ok(None) };
+        let sources = sources(batch);
+        let states = teacher.forward(&sources, None)?.detach();
+        Ok(Some(teacher.sentence_vectors(&states, &sources)?.detach()))
     }
 
     /// Saves the checkpoint and the plot.
@@ -270,19 +289,9 @@ impl Trainer {
             sentences.extend([a, b]);
             labels.push(label.trim().parse::<f64>().map_err(|_| bad("the label is not a number"))?);
         }
-        let mut cosines = Vec::with_capacity(labels.len());
-        for sentences in sentences.chunks(DEV_BATCH) {
-            let mut batch = Batch::new();
-            for sentence in sentences {
-                let ids = self.tokenizer.sentence(sentence, self.network.config().max_tokens)?;
-                batch.push(&ids, &vec![0; ids.len()]);
-            }
-            let states = self.network.forward(&batch, None)?.detach();
-            let vectors = self.network.sentence_vectors(&states, &batch)?.to_vec2::<f32>()?;
-            cosines.extend(
-                vectors.chunks(2).map(|pair| pair[0].iter().zip(&pair[1]).map(|(x, y)| f64::from(x * y)).sum::<f64>()),
-            );
-        }
+        let vectors = vectors(&self.network, &self.tokenizer, &sentences)?;
+        let cosine = |pair: &[Vec<f32>]| pair[0].iter().zip(&pair[1]).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        let cosines: Vec<f64> = vectors.chunks(2).map(cosine).collect();
         Ok(100.0 * metrics::spearman(&cosines, &labels).unwrap_or(0.0))
     }
 
@@ -301,8 +310,23 @@ impl Trainer {
     }
 }
 
-/// Sentences that are scored at a time; even, so that pairs stay together.
-const DEV_BATCH: usize = 64;
+/// Sentences that are encoded at a time outside of training steps.
+const ENCODE_BATCH: usize = 64;
+
+/// Sentence vectors of `sentences`, `[sentences][hidden]`.
+fn vectors(network: &Bert, tokenizer: &Tokenizer, sentences: &[&str]) -> Result<Vec<Vec<f32>>> {
+    let mut vectors = Vec::with_capacity(sentences.len());
+    for sentences in sentences.chunks(ENCODE_BATCH) {
+        let mut batch = Batch::new();
+        for sentence in sentences {
+            let ids = tokenizer.sentence(sentence, network.config().max_tokens)?;
+            batch.push(&ids, &vec![0; ids.len()]);
+        }
+        let states = network.forward(&batch, None)?.detach();
+        vectors.extend(network.sentence_vectors(&states, &batch)?.detach().to_vec2::<f32>()?);
+    }
+    Ok(vectors)
+}
 
 /// The source halves of a batch of pairs.
 fn sources(batch: &Batch) -> Batch {
