@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use assert_cmd::cargo::CommandCargoExt;
 use candle_core::{Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
 use simbert::model::{Bert, Config, ModelDirectory, Pooling, Precision, Weights};
 use simbert::onnx::export;
@@ -60,12 +62,13 @@ fn model(folder: &Path, config: &Config, precision: Precision) -> (ModelDirector
     std::fs::write(directory.tokenizer_path(), tokenizer.to_string()).unwrap();
     std::fs::write(directory.config_path(), serde_json::to_vec(config).unwrap()).unwrap();
     let weights = Weights::random(config, 1, &Device::Cpu).unwrap();
-    for (i, (name, variable)) in weights.iter().enumerate() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    for (_, variable) in weights.iter() {
         // Fresh weights make near-uniform attention and zero biases, where many a fault would not show.
-        let noise = Tensor::randn(0_f32, 1.0, variable.dims(), &Device::Cpu).unwrap();
-        let noise = if name.contains("LayerNorm") || name.ends_with("bias") { (noise * 0.1).unwrap() } else { noise };
-        let spread = if variable.dims().len() == 2 { 0.15 + 0.01 * (i % 3) as f64 } else { 1.0 };
-        variable.set(&((variable.as_tensor() + noise).unwrap() * spread).unwrap()).unwrap();
+        let spread = if variable.dims().len() == 2 { 0.3 } else { 0.2 };
+        let noise: Vec<f32> = (0..variable.elem_count()).map(|_| random.random_range(-spread..spread)).collect();
+        let noise = Tensor::from_vec(noise, variable.dims(), &Device::Cpu).unwrap();
+        variable.set(&(variable.as_tensor() + noise).unwrap()).unwrap();
     }
     weights.save(&directory.weights_path(), precision).unwrap();
     let (weights, _) = Weights::load(&directory.weights_path(), config, &Device::Cpu).unwrap();

@@ -1,13 +1,41 @@
 //! `simbert export`.
 
-use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Not written yet.
+use clap::Args;
+use indicatif::ProgressBar;
+
+use crate::model::ModelDirectory;
+use crate::onnx::export;
+
+/// Export a model directory to ONNX, so that it can be served.
+///
+/// Reads config.json, tokenizer.json and model.safetensors; writes encoder.onnx, decoder.onnx and the weights.bin that
+/// both refer to, in f32. A model without a language-model head gets no decoder.onnx: it encodes, but does not
+/// generate. The graphs remember the weights, the tokenizer and the pooling they were made from; after a change to any
+/// of them, export again.
 #[derive(Args)]
-pub struct Export {}
+#[command(after_help = "Examples:\n  simbert export runs/my-domain/model\n  simbert export data/model")]
+pub struct Export {
+    /// Model directory: config.json, tokenizer.json and model.safetensors.
+    #[arg(value_name = "MODEL_DIR", env = "SIMBERT_MODEL", default_value = "data/model")]
+    model: PathBuf,
+}
 
 impl Export {
     pub fn run(self) -> anyhow::Result<()> {
-        anyhow::bail!("`simbert export` is not written yet")
+        let directory = ModelDirectory::open(&self.model)?;
+        let spinner = ProgressBar::new_spinner().with_message("writing the ONNX graphs");
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        let done = export(&directory)?;
+        spinner.finish_and_clear();
+        for file in &done.files {
+            println!("{} ({:.1} MB)", file.display(), std::fs::metadata(file)?.len() as f64 / 1e6);
+        }
+        if !done.decoder {
+            eprintln!("no decoder: model.safetensors has no language-model head (`cls.predictions` weights)");
+        }
+        Ok(())
     }
 }

@@ -21,6 +21,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::model::ModelDirectory;
+use crate::runtime::RuntimeOptions;
+
 /// A vector search engine for FAQ retrieval with a built-in SimBERT encoder and paraphraser.
 #[derive(Parser)]
 #[command(name = "simbert", version, max_term_width = 100)]
@@ -57,6 +60,16 @@ pub struct ModelArgs {
     /// Threads for inference; 0 means one for each core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+}
+
+impl ModelArgs {
+    fn directory(&self) -> crate::Result<ModelDirectory> {
+        ModelDirectory::open(&self.model)
+    }
+
+    fn runtime(&self) -> RuntimeOptions {
+        RuntimeOptions { onnxruntime: self.onnxruntime.clone(), threads: self.threads, ..RuntimeOptions::default() }
+    }
 }
 
 /// Where the banks are, for every command that opens one.

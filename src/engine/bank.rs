@@ -1,35 +1,65 @@
-//! The engine and its banks.
+//! An open bank.
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{BankName, ExpandRequest, Expansion, Question, QuestionId, SearchRequest, SearchResponse, Timings};
-use crate::Result;
-use crate::generate::{GenerateRequest, Paraphrase};
+use parking_lot::{Mutex, RwLock};
 
-/// Where an engine finds its data and its model.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// Folder of all banks; made if missing.
-    pub data: PathBuf,
-    /// Model directory with exported graphs.
-    pub model: PathBuf,
-    /// The ONNX Runtime library; searched for when absent.
-    pub onnxruntime: Option<PathBuf>,
-    /// Threads for inference; 0 for one for each core.
-    pub threads: usize,
-}
+use super::catalogue::Catalogue;
+use super::linker::Linker;
+use super::write::FreeIds;
+use super::{BankName, Question, QuestionId, QuestionWriter, SentenceEncoder};
+use crate::index::{Hnsw, HnswSettings, Progress, VectorIndex};
+use crate::store::{Banks, Store};
+use crate::{Error, Result};
 
-/// A model and the banks encoded by it. Cheap to clone; all methods block, so call them off the async runtime.
-#[derive(Clone)]
-pub struct Engine {
-    shared: Arc<()>,
-}
+/// Vectors that go into the index at once while a bank is opened.
+const LOADED_AT_ONCE: usize = 1024;
 
-/// One bank. Cheap to clone.
+/// One bank. Cheap to clone; all methods block, so call them off the async runtime.
 #[derive(Clone)]
 pub struct Bank {
-    shared: Arc<()>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What all handles of a bank share.
+///
+/// Locks are taken in the order of the fields. A search holds `catalogue` for reading while it looks and reads its
+/// hits, so it sees each commit whole; a commit holds it for writing while it changes memory and sled, but neither
+/// while it encodes nor while it waits for the disk.
+pub(super) struct Shared {
+    pub(super) name: BankName,
+    pub(super) settings: BankSettings,
+    pub(super) banks: Banks,
+    pub(super) model: Model,
+    /// Set once the bank is deleted; its files may be gone.
+    pub(super) deleted: AtomicBool,
+    /// Dropped, and so stopped, before the index and the store.
+    pub(super) linker: Option<Linker>,
+    /// Held by the one thread that commits.
+    pub(super) writing: Mutex<FreeIds>,
+    pub(super) catalogue: RwLock<Catalogue>,
+    pub(super) index: Arc<dyn VectorIndex>,
+    pub(super) store: Store,
+}
+
+/// The model that a bank encodes with.
+#[derive(Clone)]
+pub(super) struct Model {
+    pub(super) encoder: Arc<dyn SentenceEncoder>,
+    /// The decoder half, or why there is none.
+    pub(super) writer: Result<Arc<dyn QuestionWriter>, Arc<str>>,
+}
+
+impl Model {
+    pub(super) fn writer(&self) -> Result<&dyn QuestionWriter> {
+        match &self.writer {
+            Ok(writer) => Ok(&**writer),
+            Err(reason) => {
+                Err(Error::Unavailable { what: "writing similar questions".to_owned(), reason: reason.to_string() })
+            }
+        }
+    }
 }
 
 /// What is chosen when a bank is made.
@@ -48,81 +78,168 @@ pub struct BankStatus {
     pub dimension: usize,
     pub model_fingerprint: String,
     pub bytes_on_disk: u64,
+    /// Questions in the graph of an open bank; the others are compared one by one.
+    pub questions_in_graph: u64,
 }
 
-/// What an upsert did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UpsertOutcome {
-    pub inserted: u64,
-    pub updated: u64,
-}
-
-#[expect(unused_variables, reason = "skeleton")]
-impl Engine {
-    /// Opens the model and the folder of banks; each bank is opened when first used.
-    pub fn open(options: EngineOptions) -> Result<Self> {
-        todo!()
-    }
-    pub fn create_bank(&self, name: &BankName, settings: BankSettings) -> Result<Bank> {
-        todo!()
-    }
-    pub fn bank(&self, name: &BankName) -> Result<Bank> {
-        todo!()
-    }
-    /// Closes the bank and removes it from disk.
-    pub fn delete_bank(&self, name: &BankName) -> Result<()> {
-        todo!()
-    }
-    pub fn banks(&self) -> Result<Vec<BankStatus>> {
-        todo!()
-    }
-    /// Unit vectors of `texts`, `[texts][dimension]`.
-    pub fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
-        todo!()
-    }
-    pub fn generate(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
-        todo!()
-    }
-    pub fn dimension(&self) -> usize {
-        todo!()
-    }
-    pub fn fingerprint(&self) -> &str {
-        todo!()
-    }
-    /// Flushes every open bank.
-    pub fn close(&self) -> Result<()> {
-        todo!()
-    }
-}
-
-#[expect(unused_variables, reason = "skeleton")]
 impl Bank {
-    /// Encodes and commits the questions in one atomic batch; on the disk when this returns.
-    /// The last of several questions with one id wins.
-    pub fn upsert(&self, questions: Vec<Question>) -> Result<UpsertOutcome> {
-        todo!()
+    /// Opens a bank and reads all of it, checking every checksum. `progress` is told of questions read.
+    pub(super) fn open(
+        banks: &Banks,
+        name: &BankName,
+        model: Model,
+        graph: Option<HnswSettings>,
+        progress: &Progress<'_>,
+    ) -> Result<Self> {
+        let (store, facts) = Store::open(banks, name.as_str(), model.encoder.fingerprint())?;
+        if facts.dimension != model.encoder.dimension() {
+            let received = format!("{} in the bank's description", facts.dimension);
+            let expected = format!("{}, the model's width", model.encoder.dimension());
+            return Err(Error::invalid(format!("width of bank `{name}`"), expected, received));
+        }
+        let index: Arc<dyn VectorIndex> = Arc::new(Hnsw::new(facts.dimension, graph.unwrap_or_default())?);
+        let mut catalogue = Catalogue::default();
+        let mut loaded: Vec<(u32, Vec<f32>)> = Vec::with_capacity(LOADED_AT_ONCE);
+        let flush = |loaded: &mut Vec<(u32, Vec<f32>)>| {
+            let items: Vec<_> = loaded.iter().map(|(id, vector)| (*id, vector.as_slice())).collect();
+            let inserted = index.insert(&items).map_err(|e| Error::corrupt(banks.path(name.as_str()), e.to_string()));
+            loaded.clear();
+            inserted
+        };
+        let total = store.counts().questions;
+        store.load(&mut |stored| {
+            let question = Question::from_record(stored.record)?;
+            if catalogue.internal(&question.id).is_some() {
+                let comment = format!("question `{}` is there twice", question.id);
+                return Err(Error::corrupt(banks.path(name.as_str()), comment));
+            }
+            catalogue.insert(stored.id, &question);
+            loaded.push((stored.id, stored.vector));
+            if loaded.len() == LOADED_AT_ONCE {
+                flush(&mut loaded)?;
+                progress(catalogue.len(), total);
+            }
+            Ok(())
+        })?;
+        flush(&mut loaded)?;
+        progress(total, total);
+        let linker = graph.map(|_| Linker::start(name.as_str(), Arc::clone(&index))).transpose()?;
+        if let Some(linker) = &linker {
+            linker.call();
+        }
+        let shared = Shared {
+            name: name.clone(),
+            settings: BankSettings { description: facts.description },
+            banks: banks.clone(),
+            model,
+            deleted: AtomicBool::new(false),
+            linker,
+            writing: Mutex::new(FreeIds::beside(catalogue.live())),
+            catalogue: RwLock::new(catalogue),
+            index,
+            store,
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
-    /// Removes questions; returns how many were there.
-    pub fn delete(&self, ids: &[QuestionId]) -> Result<u64> {
-        todo!()
+
+    /// The bank's name.
+    pub fn name(&self) -> &BankName {
+        &self.shared.name
     }
+
+    /// Reads questions by their ids, in their order; `None` for those that are not there.
+    ///
+    /// # Errors
+    /// A question is damaged, or the bank was deleted.
     pub fn get(&self, ids: &[QuestionId]) -> Result<Vec<Option<Question>>> {
-        todo!()
+        let shared = self.live()?;
+        let catalogue = shared.catalogue.read();
+        ids.iter().map(|id| catalogue.internal(id).map(|internal| shared.question(internal)).transpose()).collect()
     }
+
     /// Up to `limit` questions in the order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// A question is damaged, or the bank was deleted.
     pub fn list(&self, after: Option<&QuestionId>, limit: usize) -> Result<Vec<Question>> {
-        todo!()
+        let shared = self.live()?;
+        let catalogue = shared.catalogue.read();
+        catalogue.list(after, limit).into_iter().map(|internal| shared.question(internal)).collect()
     }
-    pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse> {
-        todo!()
-    }
-    pub fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<SearchResponse>> {
-        todo!()
-    }
-    pub fn expand(&self, request: &ExpandRequest) -> Result<Expansion> {
-        todo!()
-    }
+
+    /// What the bank is and holds.
+    ///
+    /// # Errors
+    /// Its files cannot be measured, or the bank was deleted.
     pub fn status(&self) -> Result<BankStatus> {
-        todo!()
+        let shared = self.live()?;
+        let (questions, faqs) = {
+            let catalogue = shared.catalogue.read();
+            (catalogue.len(), catalogue.faqs())
+        };
+        Ok(BankStatus {
+            name: shared.name.clone(),
+            settings: shared.settings.clone(),
+            questions,
+            faqs,
+            dimension: shared.index.dimension(),
+            model_fingerprint: shared.model.encoder.fingerprint().to_owned(),
+            bytes_on_disk: shared.banks.bytes_on_disk(shared.name.as_str())?,
+            questions_in_graph: shared.index.maintained() as u64,
+        })
+    }
+
+    /// Reads every question and every vector from the disk again, checks their checksums, and compares their number
+    /// with what was acknowledged. Returns how many there are. Writes wait meanwhile.
+    ///
+    /// # Errors
+    /// Something is damaged or missing.
+    pub fn verify(&self, progress: &Progress<'_>) -> Result<u64> {
+        let shared = self.live()?;
+        let _no_commits = shared.writing.lock();
+        let (mut checked, total) = (0, shared.store.counts().questions);
+        shared.store.load(&mut |stored| {
+            crate::index::check_unit(&stored.vector, shared.index.dimension())
+                .map_err(|e| Error::corrupt(shared.banks.path(shared.name.as_str()), e.to_string()))?;
+            Question::from_record(stored.record)?;
+            checked += 1;
+            progress(checked, total);
+            Ok(())
+        })?;
+        Ok(checked)
+    }
+
+    /// Links all vectors that wait for it into the graph, now and on this thread. There is no need to: searches are
+    /// right without it.
+    ///
+    /// # Errors
+    /// The bank was deleted.
+    pub fn link_now(&self, progress: &Progress<'_>) -> Result<()> {
+        self.live()?.index.maintain(&AtomicBool::new(false), progress);
+        Ok(())
+    }
+
+    /// What is shared, unless the bank was deleted.
+    pub(super) fn live(&self) -> Result<&Shared> {
+        self.shared.check_not_deleted().map(|()| &*self.shared)
+    }
+}
+
+impl Shared {
+    /// Refuses a bank that was deleted while it was open.
+    pub(super) fn check_not_deleted(&self) -> Result<()> {
+        if !self.deleted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let hint = "it was deleted while it was open".to_owned();
+        Err(Error::NotFound { kind: "bank", name: self.name.to_string(), hint })
+    }
+
+    /// The question under an internal id of the catalogue, which the caller has locked.
+    pub(super) fn question(&self, internal: u32) -> Result<Question> {
+        let record = self.store.record(internal)?.ok_or_else(|| {
+            Error::corrupt(self.banks.path(self.name.as_str()), format!("record {internal} is missing"))
+        })?;
+        Question::from_record(record)
     }
 }

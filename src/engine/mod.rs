@@ -1,9 +1,30 @@
 //! A bank: encode + store + index as one thing.
+//!
+//! - An [`Engine`] is a model and a folder of banks.
+//! - A [`Bank`] holds questions: [`Bank::upsert`], [`Bank::search`], [`Bank::expand`]. A write that has returned is on
+//!   the disk and found by every later search.
+//! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
+//! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
 mod bank;
+mod catalogue;
+mod encoder;
+mod engine;
+mod expand;
+mod filter;
+mod import;
+mod linker;
+mod lookup;
 mod question;
+mod record;
 mod search;
+mod write;
 
-pub use bank::{Bank, BankSettings, BankStatus, Engine, EngineOptions, UpsertOutcome};
+pub use bank::{Bank, BankSettings, BankStatus};
+pub use encoder::{QuestionWriter, SentenceEncoder};
+pub use engine::{Engine, EngineOptions};
+pub use filter::FILTER_SYNTAX;
+pub use import::{QuestionFile, QuestionFormat};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
+pub use write::UpsertOutcome;

@@ -1,1 +1,112 @@
 //! Nearest neighbours by inner product of unit vectors: exact and HNSW behind one trait.
+//!
+//! An index knows ids and vectors, nothing else: what an id stands for, and which ids a filter lets through, is
+//! its caller's business. [`Exact`] compares with every vector. [`Hnsw`] holds an [`Exact`] and a graph over most of
+//! it, and chooses for each search: the graph where it pays, the comparison where few vectors are allowed.
+
+mod distance;
+mod exact;
+mod graph;
+mod hnsw;
+mod rows;
+mod top;
+
+use std::sync::atomic::AtomicBool;
+
+use roaring::RoaringBitmap;
+
+pub use distance::dot;
+pub use exact::Exact;
+pub use hnsw::{Hnsw, HnswSettings};
+
+use crate::{Error, Result};
+
+/// A vector found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    pub id: u32,
+    /// Inner product with the query: the cosine, as both are unit vectors.
+    pub score: f32,
+}
+
+/// Told how much of a long work is done, and how much there is.
+pub type Progress<'a> = dyn Fn(u64, u64) + Sync + 'a;
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct VectorQuery<'a> {
+    /// A unit vector of the index's width.
+    pub vector: &'a [f32],
+    /// How many neighbours at most.
+    pub k: usize,
+    /// Only these ids, where given.
+    pub allowed: Option<&'a RoaringBitmap>,
+    /// Compare with every allowed vector.
+    pub exact: bool,
+}
+
+/// Unit vectors under ids, searched by inner product.
+///
+/// A search sees each insert and each removal whole, and never gives fewer than `k` neighbours while `k` live and
+/// allowed vectors are there.
+pub trait VectorIndex: Send + Sync {
+    /// Width of the vectors.
+    fn dimension(&self) -> usize;
+
+    /// Number of live vectors.
+    fn len(&self) -> usize;
+
+    /// Whether there is no live vector.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds vectors under ids that are not in use, and never were in the life of this value.
+    ///
+    /// # Errors
+    /// A vector is not a unit vector of the index's width, or an id was used before. Nothing is added then.
+    fn insert(&self, items: &[(u32, &[f32])]) -> Result<()>;
+
+    /// Takes vectors out of all later searches; ids that are not there are passed over.
+    fn remove(&self, ids: &[u32]);
+
+    /// The nearest allowed vectors, best first; equal scores in the order of their ids.
+    ///
+    /// # Errors
+    /// The query is not a unit vector of the index's width.
+    fn search(&self, query: VectorQuery<'_>) -> Result<Vec<Neighbour>>;
+
+    /// Work that makes later searches faster and may take long. Searches, inserts and removals go on meanwhile.
+    /// Returns early once `stop` is set.
+    fn maintain(&self, _stop: &AtomicBool, _progress: &Progress<'_>) {}
+
+    /// How many vectors are within the structure that [`VectorIndex::maintain`] keeps.
+    fn maintained(&self) -> usize {
+        self.len()
+    }
+}
+
+/// How far from 1 the squared length of a unit vector may be: f32 rounding over some thousand components, with room.
+const UNIT_TOLERANCE: f32 = 1e-3;
+
+/// Refuses what is not a unit vector of width `dimension`.
+///
+/// # Errors
+/// Another width, a component that is not finite, or another length than 1.
+pub fn check_unit(vector: &[f32], dimension: usize) -> Result<()> {
+    if vector.len() != dimension {
+        return Err(Error::invalid(
+            "vector",
+            format!("{dimension} components"),
+            format!("{} components", vector.len()),
+        ));
+    }
+    let square = dot(vector, vector); // NaN where a component is, infinite where one is
+    if (square - 1.0).abs() <= UNIT_TOLERANCE {
+        return Ok(());
+    }
+    Err(Error::invalid("vector", "finite components and length 1", format!("squared length {square}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! What an engine needs of a model.
+
+use super::Timings;
+use crate::Result;
+use crate::generate::{GenerateRequest, Paraphrase};
+
+/// Turns sentences into vectors.
+pub trait SentenceEncoder: Send + Sync {
+    /// A unit vector for each text, in their order, and how long it took: `[texts][dimension]`.
+    ///
+    /// # Errors
+    /// A text cannot be tokenised, or the model fails.
+    fn encode(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)>;
+
+    /// Width of the vectors.
+    fn dimension(&self) -> usize;
+
+    /// Names the model: two encoders with one fingerprint give the same vectors.
+    fn fingerprint(&self) -> &str;
+}
+
+/// Writes questions that mean the same.
+pub trait QuestionWriter: Send + Sync {
+    /// Similar questions, best first, and how long it took.
+    ///
+    /// # Errors
+    /// The request is out of range, or the model fails.
+    fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)>;
+}

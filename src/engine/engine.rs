@@ -1,0 +1,256 @@
+//! The engine: a model and a folder of banks.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::bank::Model;
+use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
+use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
+use crate::index::{HnswSettings, Progress};
+use crate::model::ModelDirectory;
+use crate::runtime::{Decoder, Encoder, RuntimeOptions};
+use crate::store::{BankFacts, Banks, FORMAT};
+use crate::{Error, Result};
+
+/// Where an engine finds its data and its model.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Folder of all banks; made if missing.
+    pub data: PathBuf,
+    /// Model directory with exported graphs.
+    pub model: PathBuf,
+    /// The ONNX Runtime library; searched for when absent.
+    pub onnxruntime: Option<PathBuf>,
+    /// Threads for inference; 0 for one for each core.
+    pub threads: usize,
+}
+
+/// A model and the banks encoded by it. Cheap to clone; all methods block, so call them off the async runtime.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// A place for a bank, locked while it is opened or deleted, so that others can be used meanwhile.
+type Slot = Arc<Mutex<Option<Bank>>>;
+
+struct Shared {
+    banks: Banks,
+    model: Model,
+    graph: Option<HnswSettings>,
+    slots: Mutex<HashMap<BankName, Slot>>,
+}
+
+impl Engine {
+    /// Opens the model and the folder of banks; each bank is opened when first used. A model without a decoder serves
+    /// all but paraphrases.
+    ///
+    /// # Errors
+    /// The model or ONNX Runtime cannot be opened, or the folder cannot be made.
+    pub fn open(options: EngineOptions) -> Result<Self> {
+        let directory = ModelDirectory::open(&options.model)?;
+        let runtime =
+            RuntimeOptions { onnxruntime: options.onnxruntime, threads: options.threads, ..RuntimeOptions::default() };
+        let encoder = Arc::new(Encoder::open(&directory, &runtime)?);
+        let engine = Self::with_encoder(&options.data, Arc::clone(&encoder) as Arc<dyn SentenceEncoder>)?;
+        let decoder = directory.decoder_path();
+        if !decoder.exists() {
+            let reason = format!("the model has no {}; run `simbert export`", decoder.display());
+            return Ok(engine.rebuilt(|shared| shared.model.writer = Err(reason.into())));
+        }
+        let decoder = Arc::new(Decoder::open(&directory, &runtime)?);
+        Ok(engine.with_writer(Arc::new(Paraphraser::new(encoder, decoder)?)))
+    }
+
+    /// An engine with an encoder of the caller's, and no paraphrases.
+    ///
+    /// # Errors
+    /// The folder of banks cannot be made or read.
+    pub fn with_encoder(data: &Path, encoder: Arc<dyn SentenceEncoder>) -> Result<Self> {
+        let banks = Banks::open(data)?;
+        let writer = Err("this engine was opened without a decoder".into());
+        let model = Model { encoder, writer };
+        let shared = Shared { banks, model, graph: Some(HnswSettings::default()), slots: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same engine with a writer of similar questions. Its banks are opened anew.
+    #[must_use]
+    pub fn with_writer(&self, writer: Arc<dyn QuestionWriter>) -> Self {
+        self.rebuilt(|shared| shared.model.writer = Ok(writer))
+    }
+
+    /// The same engine, which never links a graph in the background and compares with every vector instead: for
+    /// commands that run once and end. Its banks are opened anew.
+    #[must_use]
+    pub fn without_graphs(&self) -> Self {
+        self.rebuilt(|shared| shared.graph = None)
+    }
+
+    fn rebuilt(&self, change: impl FnOnce(&mut Shared)) -> Self {
+        let Shared { banks, model, graph, .. } = &*self.shared;
+        let mut shared = Shared { banks: banks.clone(), model: model.clone(), graph: *graph, slots: Mutex::default() };
+        change(&mut shared);
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Makes an empty bank and opens it.
+    ///
+    /// # Errors
+    /// There is a bank of this name, or the disk fails.
+    pub fn create_bank(&self, name: &BankName, settings: BankSettings) -> Result<Bank> {
+        let facts = BankFacts {
+            format: FORMAT,
+            model_fingerprint: self.fingerprint().to_owned(),
+            dimension: self.dimension(),
+            description: settings.description,
+        };
+        self.shared.banks.create(name.as_str(), &facts)?;
+        self.bank(name)
+    }
+
+    /// The bank of this name; opened, and read from the disk, when it is not open yet.
+    ///
+    /// # Errors
+    /// There is no such bank, another process has it open, another model encoded it, or it is damaged.
+    pub fn bank(&self, name: &BankName) -> Result<Bank> {
+        self.bank_with_progress(name, &|_, _| ())
+    }
+
+    /// As [`Engine::bank`]; `progress` is told of the questions read.
+    ///
+    /// # Errors
+    /// See [`Engine::bank`].
+    pub fn bank_with_progress(&self, name: &BankName, progress: &Progress<'_>) -> Result<Bank> {
+        let slot = self.slot(name);
+        let mut slot = slot.lock();
+        if let Some(bank) = &*slot {
+            return Ok(bank.clone());
+        }
+        let Shared { banks, model, graph, .. } = &*self.shared;
+        let started = Instant::now();
+        let bank = Bank::open(banks, name, model.clone(), *graph, progress)?;
+        tracing::info!(bank = %name, milliseconds = started.elapsed().as_millis() as u64, "opened a bank");
+        *slot = Some(bank.clone());
+        Ok(bank)
+    }
+
+    fn slot(&self, name: &BankName) -> Slot {
+        Arc::clone(self.shared.slots.lock().entry(name.clone()).or_default())
+    }
+
+    /// Closes the bank and removes it from disk. Handles that are still about answer that it is gone.
+    ///
+    /// # Errors
+    /// There is no such bank, another process has it open, or the disk fails.
+    pub fn delete_bank(&self, name: &BankName) -> Result<()> {
+        let slot = self.slot(name);
+        let mut slot = slot.lock();
+        let Some(bank) = &*slot else { return self.shared.banks.delete(name.as_str(), false) };
+        let writing = bank.shared.writing.lock(); // a commit that runs is finished first
+        self.shared.banks.delete(name.as_str(), true)?;
+        bank.shared.deleted.store(true, Ordering::Release);
+        drop(writing);
+        *slot = None;
+        Ok(())
+    }
+
+    /// What each bank is and holds, by name. Banks that are not open are not opened, and may be open elsewhere.
+    ///
+    /// # Errors
+    /// A bank's description is damaged, or the disk fails.
+    pub fn banks(&self) -> Result<Vec<BankStatus>> {
+        let names = self.shared.banks.names()?;
+        let status = |name| {
+            let name = BankName::new(name)?;
+            let open = self.shared.slots.lock().get(&name).cloned();
+            let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
+            if let Some(bank) = open {
+                return bank.status();
+            }
+            let facts = self.shared.banks.facts(name.as_str())?;
+            let counts = self.shared.banks.counts(name.as_str())?;
+            Ok(BankStatus {
+                settings: BankSettings { description: facts.description },
+                questions: counts.questions,
+                faqs: counts.faqs,
+                dimension: facts.dimension,
+                model_fingerprint: facts.model_fingerprint,
+                bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
+                questions_in_graph: 0,
+                name,
+            })
+        };
+        let statuses = names.into_iter().map(status);
+        // A bank that was deleted meanwhile is no error.
+        statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).collect()
+    }
+
+    /// Unit vectors of `texts`, and how long they took: `[texts][dimension]`.
+    ///
+    /// # Errors
+    /// A text cannot be tokenised, or the model fails.
+    pub fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+        self.shared.model.encoder.encode(texts)
+    }
+
+    /// Similar questions, best first, and how long they took.
+    ///
+    /// # Errors
+    /// The model has no decoder, the request is out of range, or the model fails.
+    pub fn generate(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+        self.shared.model.writer()?.write(request)
+    }
+
+    /// Width of the model's vectors.
+    pub fn dimension(&self) -> usize {
+        self.shared.model.encoder.dimension()
+    }
+
+    /// Names the model, see [`ModelDirectory::fingerprint`].
+    pub fn fingerprint(&self) -> &str {
+        self.shared.model.encoder.fingerprint()
+    }
+
+    /// Closes every bank: a bank is off the disk's locks once its last handle is dropped. What was acknowledged is on
+    /// the disk already.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn close(&self) -> Result<()> {
+        let slots: Vec<Slot> = self.shared.slots.lock().drain().map(|(_, slot)| slot).collect();
+        for slot in slots {
+            if let Some(bank) = slot.lock().take() {
+                bank.shared.store.make_durable()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SentenceEncoder for Encoder {
+    fn encode(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+        let encoded = Self::encode(self, texts)?;
+        let (queue, tokenise, infer) = (encoded.timings.queue, encoded.timings.tokenise, encoded.timings.infer);
+        Ok((encoded.vectors, Timings { queue, tokenise, infer, ..Timings::default() }))
+    }
+    fn dimension(&self) -> usize {
+        Self::dimension(self)
+    }
+    fn fingerprint(&self) -> &str {
+        Self::fingerprint(self)
+    }
+}
+
+impl QuestionWriter for Paraphraser {
+    fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+        let started = Instant::now();
+        let phrases = self.generate(request)?;
+        Ok((phrases, Timings { generate: started.elapsed(), ..Timings::default() }))
+    }
+}

@@ -1,0 +1,111 @@
+use super::super::MetadataValue;
+use super::*;
+
+fn read(bytes: &[u8], format: QuestionFormat) -> Vec<Result<Question, String>> {
+    let file = QuestionFile::new(Box::new(io::Cursor::new(bytes.to_vec())), Path::new("faq"), format).unwrap();
+    file.map(|question| question.map_err(|e| e.to_string())).collect()
+}
+
+fn good(bytes: &str, format: QuestionFormat) -> Vec<Question> {
+    read(bytes.as_bytes(), format).into_iter().map(Result::unwrap).collect()
+}
+
+fn shown(question: &Question) -> (&str, &str, Option<&str>, Option<&str>) {
+    (question.id.as_str(), &question.text, question.faq_id.as_deref(), question.answer.as_deref())
+}
+
+#[test]
+fn a_table_with_a_header_names_its_columns() {
+    let csv = "\u{feff}ID,Question,answer,faq_id,domain,views,hot,code\r\n\
+        1,怎么开户,\"带证件, 去网点\n或手机\",open,bank,1200,true,007\r\n\r\n2,怎么销户,,,,,,\r\n";
+    let found = good(csv, QuestionFormat::Csv);
+    assert_eq!(shown(&found[0]), ("1", "怎么开户", Some("open"), Some("带证件, 去网点\n或手机")));
+    let expected = [
+        ("domain", MetadataValue::Text("bank".to_owned())),
+        ("views", MetadataValue::Number(1200.0)),
+        ("hot", MetadataValue::Flag(true)),
+        ("code", MetadataValue::Text("007".to_owned())),
+    ];
+    assert_eq!(found[0].metadata, expected.map(|(key, value)| (key.to_owned(), value)).into());
+    assert_eq!(shown(&found[1]), ("2", "怎么销户", None, None));
+    assert!(found[1].metadata.is_empty());
+}
+
+#[test]
+fn a_tsv_without_a_header_is_read_by_its_width() {
+    assert_eq!(shown(&good("a\t\"怎么\t答\nb\t几点\t\n", QuestionFormat::Tsv)[0]), ("a", "\"怎么", None, Some("答")));
+    assert_eq!(shown(&good("a\t怎么开户\n", QuestionFormat::Tsv)[0]), ("a", "怎么开户", None, None));
+    let alone = good("怎么开户\n怎么销户\n", QuestionFormat::Tsv);
+    assert_eq!(alone[1].text, "怎么销户");
+    assert_ne!(alone[0].id, alone[1].id);
+}
+
+#[test]
+fn json_lines_carry_what_export_writes() {
+    let lines = r#"{"id": 7, "text": "怎么开户", "faq_id": "open", "metadata": {"n": 1, "ok": false}, "lang": "zh", "x": null}"#;
+    let found = good(lines, QuestionFormat::JsonLines);
+    assert_eq!(shown(&found[0]), ("7", "怎么开户", Some("open"), None));
+    assert_eq!(found[0].metadata.len(), 3);
+    let again = good(&serde_json::to_string(&found[0]).unwrap(), QuestionFormat::JsonLines);
+    assert_eq!(again, found);
+}
+
+#[test]
+fn derived_ids_depend_on_the_text_alone() {
+    let plain = good("\u{feff}怎么开户\r\n\n  怎么销户 \n", QuestionFormat::Text);
+    assert_eq!(plain.len(), 2);
+    assert_eq!(plain[1].text, "怎么销户");
+    assert_eq!(good("{\"question\": \"怎么销户\"}", QuestionFormat::JsonLines)[0].id, plain[1].id);
+    assert!(plain[0].id.as_str().starts_with("q-") && plain[0].id.as_str().len() == 18);
+}
+
+#[test]
+fn a_bad_line_is_named_and_the_next_is_read() {
+    let cases: [(&[u8], QuestionFormat, u64, &str); 6] = [
+        (b"question,a\nok,1\none,2,3\nok,\n", QuestionFormat::Csv, 3, "at most 2 columns, received 3"),
+        (b"id\tquestion\n1\tok\n2\t\n3\tok\n", QuestionFormat::Tsv, 3, "expected a question"),
+        (b"ok\n\xff\xfe\nok\n", QuestionFormat::Text, 2, "UTF-8"),
+        (b"question\nok\n\xff\xfe\nok\n", QuestionFormat::Csv, 3, "UTF-8"),
+        (
+            b"{\"text\": \"ok\"}\n\n{\"text\": 3}\n{\"text\": \"ok\"}",
+            QuestionFormat::JsonLines,
+            3,
+            "`text`: expected a text",
+        ),
+        (b"{\"text\": \"ok\"}\n[1]\n{\"text\": \"ok\"}", QuestionFormat::JsonLines, 2, "a JSON object"),
+    ];
+    for (bytes, format, line, fault) in cases {
+        let found = read(bytes, format);
+        assert_eq!(found.len(), 3, "{format:?}: {found:?}");
+        let message = found[1].as_ref().unwrap_err();
+        assert!(message.starts_with(&format!("faq:{line}: ")) && message.contains(fault), "{message}");
+        assert!(found[0].is_ok() && found[2].is_ok());
+    }
+}
+
+#[test]
+fn a_table_without_meaning_is_refused_as_a_whole() {
+    for (bytes, format) in [("a,b\n1,2\n3,4\n", QuestionFormat::Csv), ("a\tb\tc\td\n1\t2\t3\t4\n", QuestionFormat::Tsv)]
+    {
+        let found = read(bytes.as_bytes(), format);
+        assert!(found.len() == 1 && found[0].as_ref().unwrap_err().contains("header"), "{found:?}");
+    }
+    assert!(read(b"question,text,question\nx,y,z\n", QuestionFormat::Csv)[0].as_ref().unwrap_err().contains("twice"));
+}
+
+#[test]
+fn empty_files_and_endless_lines_do_no_harm() {
+    for format in [QuestionFormat::Csv, QuestionFormat::Tsv, QuestionFormat::JsonLines, QuestionFormat::Text] {
+        assert!(read(b"", format).is_empty());
+        assert!(read(b"\n\n", format).is_empty());
+    }
+    assert!(read(b"question\n", QuestionFormat::Csv).is_empty());
+    let found = read(&[vec![b'x'; 9 << 20], b"\nok\n".to_vec()].concat(), QuestionFormat::Text);
+    assert!(found.len() == 2 && found[0].is_err() && found[1].is_ok());
+}
+
+#[test]
+fn formats_are_told_by_extension() {
+    assert_eq!(QuestionFormat::of(Path::new("a/b.TSV")).unwrap(), QuestionFormat::Tsv);
+    assert!(QuestionFormat::of(Path::new("faq.xlsx")).unwrap_err().to_string().contains("--format"));
+}

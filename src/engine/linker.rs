@@ -1,0 +1,66 @@
+//! The background thread that links a bank's new vectors into its graph.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::index::VectorIndex;
+use crate::{Error, Result};
+
+/// Runs [`VectorIndex::maintain`] whenever it is told that there may be work. Stops when dropped.
+pub(super) struct Linker {
+    /// Holds one call at most: one look at the index does for many.
+    calls: Option<SyncSender<()>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Linker {
+    pub(super) fn start(bank: &str, index: Arc<dyn VectorIndex>) -> Result<Self> {
+        let (calls, called) = sync_channel(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new()
+            .name(format!("linker-{bank}"))
+            .spawn({
+                let (bank, stop) = (bank.to_owned(), Arc::clone(&stop));
+                move || run(&bank, &*index, &called, &stop)
+            })
+            .map_err(|e| Error::Unavailable { what: "a background thread".to_owned(), reason: e.to_string() })?;
+        Ok(Self { calls: Some(calls), stop, thread: Some(thread) })
+    }
+
+    /// Has the index looked after, soon.
+    pub(super) fn call(&self) {
+        if let Some(calls) = &self.calls {
+            let _ = calls.try_send(()); // full: a look is due anyway
+        }
+    }
+}
+
+fn run(bank: &str, index: &dyn VectorIndex, called: &Receiver<()>, stop: &AtomicBool) {
+    while called.recv().is_ok() && !stop.load(Ordering::Relaxed) {
+        let (before, started) = (index.maintained(), std::time::Instant::now());
+        index.maintain(stop, &|_, _| ());
+        let linked = index.maintained();
+        if linked != before {
+            tracing::info!(
+                bank,
+                linked,
+                vectors = index.len(),
+                seconds = started.elapsed().as_secs(),
+                "linked vectors"
+            );
+        }
+    }
+}
+
+impl Drop for Linker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.calls = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic there was reported by its own thread
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Searching a bank.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+use roaring::RoaringBitmap;
+
+use super::bank::Shared;
+use super::catalogue::Catalogue;
+use super::{Bank, Hit, Query, SearchRequest, SearchResponse, Timings};
+use crate::index::{Neighbour, VectorQuery};
+use crate::{Error, Result};
+
+/// Most hits of one search.
+const MOST_HITS: usize = 1000;
+
+/// How much further each round looks for hits of other FAQs.
+const WIDER: usize = 4;
+
+impl SearchRequest {
+    /// Refuses what cannot be searched for.
+    ///
+    /// # Errors
+    /// `k` is not 1 to 1000, or the lowest score is not a number.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=MOST_HITS).contains(&self.k) {
+            return Err(Error::invalid("k", format!("1 to {MOST_HITS} hits"), self.k));
+        }
+        match self.min_score {
+            Some(score) if score.is_nan() => Err(Error::invalid("min_score", "a cosine, −1 to 1", "NaN")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a hit is told apart by when hits are grouped: its FAQ, or itself where it has none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Group {
+    Faq(Arc<str>),
+    Question(u32),
+}
+
+impl Group {
+    pub(super) fn of(catalogue: &Catalogue, internal: u32) -> Self {
+        catalogue.faq_of(internal).map_or(Self::Question(internal), |faq| Self::Faq(Arc::clone(faq)))
+    }
+}
+
+impl Bank {
+    /// The questions nearest to the query, best first; equal scores always in the same order.
+    ///
+    /// # Errors
+    /// The request is out of range, the model fails, or a question is damaged.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse> {
+        let mut responses = self.search_batch(std::slice::from_ref(request))?;
+        responses.pop().ok_or_else(|| Error::Internal("a search gave no response".to_owned()))
+    }
+
+    /// Many look-ups at once, on all cores. The texts are encoded together: each response carries the encoding's times
+    /// for all of them, and its own time for the search.
+    ///
+    /// # Errors
+    /// As [`Bank::search`], for any of the requests.
+    pub fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<SearchResponse>> {
+        let shared = self.live()?;
+        requests.iter().try_for_each(SearchRequest::check)?;
+        let (vectors, timings) = shared.vectors(requests)?;
+        let search = |(request, vector): (&SearchRequest, &Vec<f32>)| {
+            let started = Instant::now();
+            let catalogue = shared.catalogue.read();
+            let found = shared.nearest(&catalogue, request, vector)?;
+            let hits = found.iter().map(|found| shared.hit(found)).collect::<Result<_>>()?;
+            Ok(SearchResponse { hits, timings: Timings { search: started.elapsed(), ..timings } })
+        };
+        match requests {
+            [request] => Ok(vec![search((request, &vectors[0]))?]), // a vector for each request
+            _ => requests.par_iter().zip(&vectors).map(search).collect(),
+        }
+    }
+}
+
+impl Shared {
+    /// A unit vector for each request; all texts in one go.
+    fn vectors(&self, requests: &[SearchRequest]) -> Result<(Vec<Vec<f32>>, Timings)> {
+        let texts = requests.iter().filter_map(|request| match &request.query {
+            Query::Text(text) => Some(text.clone()),
+            Query::Vector(_) => None,
+        });
+        let texts: Vec<String> = texts.collect();
+        let (vectors, timings) = self.encode_queries(&texts)?;
+        let mut vectors = vectors.into_iter();
+        let all = requests.iter().map(|request| match &request.query {
+            Query::Text(_) => vectors.next().ok_or_else(|| Error::Internal("a text gave no vector".to_owned())),
+            Query::Vector(vector) => unit(vector, self.index.dimension()),
+        });
+        Ok((all.collect::<Result<_>>()?, timings))
+    }
+
+    pub(super) fn encode_queries(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+        if texts.is_empty() {
+            return Ok((Vec::new(), Timings::default()));
+        }
+        if texts.iter().any(|text| text.trim().is_empty()) {
+            return Err(Error::invalid("query", "a text with something to read", "blanks"));
+        }
+        self.model.encoder.encode(texts)
+    }
+
+    /// The best questions for one vector, filtered and grouped.
+    pub(super) fn nearest(
+        &self,
+        catalogue: &Catalogue,
+        request: &SearchRequest,
+        vector: &[f32],
+    ) -> Result<Vec<Neighbour>> {
+        let allowed = request.filter.as_ref().map(|filter| catalogue.matching(filter)).transpose()?;
+        let floor = request.min_score.unwrap_or(f32::NEG_INFINITY);
+        let search = |k| {
+            let query = VectorQuery { vector, k, allowed: allowed.as_ref(), exact: request.exact };
+            self.index.search(query)
+        };
+        if !request.group_by_faq {
+            let mut found = search(request.k)?;
+            found.retain(|neighbour| neighbour.score >= floor);
+            return Ok(found);
+        }
+        let most = allowed.as_ref().map_or(catalogue.len(), RoaringBitmap::len) as usize;
+        let mut k = request.k.saturating_mul(2);
+        loop {
+            let found = search(k)?;
+            let exhausted = k >= most || found.last().is_none_or(|neighbour| neighbour.score < floor);
+            let mut seen = HashSet::new();
+            let mut best: Vec<Neighbour> =
+                found.into_iter().filter(|neighbour| seen.insert(Group::of(catalogue, neighbour.id))).collect();
+            if exhausted || best.len() >= request.k {
+                best.retain(|neighbour| neighbour.score >= floor);
+                best.truncate(request.k);
+                return Ok(best);
+            }
+            k = k.saturating_mul(WIDER);
+        }
+    }
+
+    fn hit(&self, found: &Neighbour) -> Result<Hit> {
+        let question = self.question(found.id)?;
+        let score = found.score.clamp(-1.0, 1.0); // rounding
+        Ok(Hit { question, score, rank_score: score, phrase: None })
+    }
+}
+
+/// The vector of length 1 in the direction of `vector`.
+///
+/// # Errors
+/// Another width than `dimension`, a component that is not finite, or no direction at all.
+pub(super) fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
+    if vector.len() != dimension {
+        return Err(Error::invalid(
+            "vector",
+            format!("{dimension} components"),
+            format!("{} components", vector.len()),
+        ));
+    }
+    let length = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    if !length.is_finite() || length == 0.0 {
+        return Err(Error::invalid("vector", "finite components that are not all zero", format!("length {length}")));
+    }
+    Ok(vector.iter().map(|&x| (f64::from(x) / length) as f32).collect())
+}
+
+/// Adds up what two stages took.
+pub(super) fn together(a: Timings, b: Timings) -> Timings {
+    let Timings { queue, tokenise, infer, generate, search } = b;
+    let sum = |x: Duration, y: Duration| x.saturating_add(y);
+    Timings {
+        queue: sum(a.queue, queue),
+        tokenise: sum(a.tokenise, tokenise),
+        infer: sum(a.infer, infer),
+        generate: sum(a.generate, generate),
+        search: sum(a.search, search),
+    }
+}

@@ -1,0 +1,206 @@
+use std::sync::atomic::AtomicBool;
+
+use proptest::prelude::*;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use roaring::RoaringBitmap;
+
+use super::*;
+
+const GO_ON: AtomicBool = AtomicBool::new(false);
+
+fn unit(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = dot(&vector, &vector).sqrt();
+    vector.iter_mut().for_each(|x| *x /= length);
+    vector
+}
+
+/// Vectors around common centres, as sentences are.
+pub(super) fn clustered(n: usize, dimension: usize, seed: u64) -> Vec<Vec<f32>> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut random = || (0..dimension).map(|_| rng.random::<f32>() - 0.5).collect::<Vec<f32>>();
+    let centres: Vec<_> = (0..n.div_ceil(20)).map(|_| random()).collect();
+    let near = |(i, noise): (usize, Vec<f32>)| {
+        unit(centres[i % centres.len()].iter().zip(noise).map(|(c, x)| c + 0.6 * x).collect())
+    };
+    (0..n).map(|_| random()).enumerate().map(near).collect()
+}
+
+pub(super) fn insert(index: &dyn VectorIndex, first: u32, vectors: &[Vec<f32>]) {
+    let items: Vec<_> = vectors.iter().enumerate().map(|(i, v)| (first + i as u32, v.as_slice())).collect();
+    index.insert(&items).unwrap();
+}
+
+fn search(
+    index: &dyn VectorIndex,
+    vector: &[f32],
+    k: usize,
+    allowed: Option<&RoaringBitmap>,
+    exact: bool,
+) -> Vec<Neighbour> {
+    index.search(VectorQuery { vector, k, allowed, exact }).unwrap()
+}
+
+/// Small widths, so that a graph is used from some hundred vectors on.
+pub(super) fn small_graph() -> HnswSettings {
+    HnswSettings { links: 8, build_width: 40, search_width: 8, build_threads: 2 }
+}
+
+fn recall(index: &dyn VectorIndex, queries: &[Vec<f32>], k: usize) -> f64 {
+    let (mut found, mut wanted) = (0, 0);
+    for vector in queries {
+        let exact = search(index, vector, k, None, true);
+        let floor = exact.last().map_or(f32::INFINITY, |neighbour| neighbour.score);
+        found += search(index, vector, k, None, false).iter().filter(|neighbour| neighbour.score >= floor).count();
+        wanted += exact.len();
+    }
+    found as f64 / wanted as f64
+}
+
+#[test]
+fn exact_search_is_a_sorted_comparison_with_all() {
+    let vectors = clustered(300, 19, 1);
+    let index = Exact::new(19);
+    insert(&index, 5, &vectors);
+    let mut expected: Vec<_> =
+        vectors.iter().enumerate().map(|(i, v)| Neighbour { id: 5 + i as u32, score: dot(&vectors[7], v) }).collect();
+    expected.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+    assert_eq!(search(&index, &vectors[7], 10, None, false), expected[..10]);
+    assert_eq!(search(&index, &vectors[7], 1000, None, false), expected);
+}
+
+#[test]
+fn many_threads_find_what_one_finds() {
+    let vectors = clustered(60_000, 8, 2);
+    let index = Exact::new(8);
+    insert(&index, 0, &vectors);
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for query in &vectors[..5] {
+        let alone = one.install(|| search(&index, query, 25, None, true));
+        assert_eq!(search(&index, query, 25, None, true), alone);
+        assert_eq!(alone.len(), 25);
+    }
+}
+
+#[test]
+fn bad_vectors_are_refused_and_change_nothing() {
+    for index in [&Exact::new(4) as &dyn VectorIndex, &Hnsw::new(4, small_graph()).unwrap()] {
+        let good = [1.0, 0.0, 0.0, 0.0];
+        for bad in
+            [&[1.0, 0.0, 0.0][..], &[f32::NAN, 0.0, 0.0, 0.0], &[f32::INFINITY, 0.0, 0.0, 0.0], &[2.0, 0.0, 0.0, 0.0]]
+        {
+            assert!(index.insert(&[(0, &good), (1, bad)]).is_err());
+            assert!(index.search(VectorQuery { vector: bad, k: 1, allowed: None, exact: false }).is_err());
+        }
+        assert!(index.insert(&[(0, &good), (0, &good)]).is_err());
+        assert!(index.is_empty());
+        index.insert(&[(0, &good)]).unwrap();
+        index.remove(&[0, 9]);
+        assert!(index.insert(&[(0, &good)]).is_err(), "an id names one vector for good");
+        assert!(search(index, &good, 3, None, false).is_empty());
+    }
+}
+
+#[test]
+fn settings_that_hnsw_rs_exits_on_are_refused() {
+    for links in [0, 1, 129, 257] {
+        assert!(Hnsw::new(8, HnswSettings { links, ..HnswSettings::default() }).is_err());
+    }
+}
+
+#[test]
+fn a_graph_finds_nearly_all_that_exact_search_finds() {
+    let vectors = clustered(6000, 32, 3);
+    let index = Hnsw::new(32, HnswSettings::default()).unwrap();
+    insert(&index, 0, &vectors[..5000]);
+    assert_eq!(index.maintained(), 0);
+    index.maintain(&GO_ON, &|_, _| ());
+    assert_eq!(index.maintained(), 5000);
+    insert(&index, 5000, &vectors[5000..]);
+    assert!(recall(&index, &vectors[4900..5100], 10) > 0.98, "linked and waiting vectors alike");
+    index.maintain(&GO_ON, &|_, _| ());
+    assert_eq!(index.maintained(), 6000);
+    assert!(recall(&index, &vectors[..200], 10) > 0.98);
+}
+
+#[test]
+fn equal_vectors_make_no_island() {
+    let mut vectors = clustered(1500, 16, 4);
+    let twin = vectors[0].clone();
+    vectors.extend(std::iter::repeat_n(twin.clone(), 300));
+    let index = Hnsw::new(16, small_graph()).unwrap();
+    insert(&index, 0, &vectors);
+    index.maintain(&GO_ON, &|_, _| ());
+    let found = search(&index, &twin, 20, None, false);
+    assert!(found.len() == 20 && found.iter().all(|neighbour| neighbour.score > 0.9999), "{found:?}");
+    assert!(recall(&index, &vectors[1..100], 10) > 0.9);
+    index.remove(&[0]); // the one that stands for all the others
+    assert!(search(&index, &twin, 20, None, false).iter().all(|n| n.score > 0.9999 && n.id >= 1500));
+}
+
+#[test]
+fn a_stopped_build_leaves_a_usable_index() {
+    let vectors = clustered(2000, 16, 6);
+    let index = Hnsw::new(16, small_graph()).unwrap();
+    insert(&index, 0, &vectors);
+    let stop = AtomicBool::new(false);
+    index.maintain(&stop, &|_, _| stop.store(true, std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(index.maintained(), 0);
+    assert_eq!(search(&index, &vectors[3], 1, None, false)[0].id, 3);
+}
+
+#[test]
+fn searches_go_on_while_the_graph_grows() {
+    let vectors = clustered(3000, 16, 7);
+    let index = Hnsw::new(16, small_graph()).unwrap();
+    insert(&index, 0, &vectors[..1500]);
+    index.maintain(&GO_ON, &|_, _| ());
+    insert(&index, 1500, &vectors[1500..]);
+    std::thread::scope(|scope| {
+        let builder = scope.spawn(|| index.maintain(&GO_ON, &|_, _| ()));
+        let mut removed = 0;
+        while !builder.is_finished() {
+            index.remove(&[removed * 7]);
+            removed += 1;
+            for (i, vector) in vectors.iter().enumerate().step_by(97).filter(|(i, _)| i % 7 != 0) {
+                let found = search(&index, vector, 12, None, false);
+                assert_eq!(found.len(), 12);
+                assert!(found[0].score > 0.999, "question {i} finds itself");
+                assert!(found.windows(2).all(|w| w[0].score >= w[1].score && w[0].id != w[1].id));
+            }
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn filters_and_tombstones_never_cost_hits(
+        seed in 0u64..1000,
+        linked in 200usize..1200,
+        waiting in 0usize..300,
+        dead_of_100 in 0u32..60,
+        allowed_of_1000 in prop::sample::select(vec![1u32, 10, 100, 300, 900, 1000]),
+        k in 1usize..60,
+    ) {
+        let vectors = clustered(linked + waiting, 12, seed);
+        let index = Hnsw::new(12, small_graph()).unwrap();
+        insert(&index, 0, &vectors[..linked]);
+        index.maintain(&GO_ON, &|_, _| ());
+        insert(&index, linked as u32, &vectors[linked..]);
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let ids = 0..(linked + waiting) as u32;
+        let dead: Vec<u32> = ids.clone().filter(|_| rng.random_range(0..100) < dead_of_100).collect();
+        index.remove(&dead);
+        let allowed: RoaringBitmap = ids.filter(|_| rng.random_range(0..1000) < allowed_of_1000).collect();
+        for query in vectors.iter().step_by(41) {
+            let exact = search(&index, query, k, Some(&allowed), true);
+            let found = search(&index, query, k, Some(&allowed), false);
+            prop_assert_eq!(found.len(), exact.len());
+            prop_assert!(found.iter().all(|n| allowed.contains(n.id) && dead.binary_search(&n.id).is_err()));
+            prop_assert!(found.windows(2).all(|w| w[0].score >= w[1].score));
+            let unfiltered = search(&index, query, k, None, false);
+            prop_assert_eq!(unfiltered.len(), k.min(index.len()));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The folder of all banks: making, listing and removing them so that a crash leaves a whole bank or none.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::acknowledged::{Acknowledged, Counts};
+use super::{FORMAT, store};
+use crate::{Error, Result};
+
+/// What never changes in a bank's life; `bank.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BankFacts {
+    /// See [`FORMAT`].
+    pub format: u32,
+    pub model_fingerprint: String,
+    /// Width of the vectors.
+    pub dimension: usize,
+    pub description: String,
+}
+
+/// Purposes of drafts, in their names: `.new-…` and `.deleted-…`.
+const MADE: &str = "new";
+const REMOVED: &str = "deleted";
+const DRAFTS: [&str; 2] = [MADE, REMOVED];
+
+/// The folder `<data>/banks`. A bank is made under a name with a leading dot and renamed when it is whole; it is
+/// renamed back before it is removed. So a folder without the dot is a bank, and one with it is litter.
+#[derive(Debug, Clone)]
+pub struct Banks {
+    root: PathBuf,
+}
+
+impl Banks {
+    /// Opens `<data>/banks`, makes it where it is missing, and clears away what a crash left half made or half removed.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(data: &Path) -> Result<Self> {
+        let root = data.join("banks");
+        fs::create_dir_all(&root).map_err(|e| Error::io("make the folder of banks", &root, e))?;
+        let this = Self { root };
+        for name in this.entries()? {
+            if DRAFTS.iter().any(|purpose| name.starts_with(&format!(".{purpose}-"))) {
+                let path = this.root.join(name);
+                // Litter that another process still works on is locked, and is left to it.
+                if let Ok(_lock) = lock(&path, "litter")
+                    && let Err(error) = fs::remove_dir_all(&path)
+                {
+                    tracing::warn!(path = %path.display(), %error, "a half-made bank could not be cleared away");
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// The folder of the bank `name`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Names of all banks, sorted.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = self.entries()?;
+        names.retain(|name| !name.starts_with('.') && self.path(name).join("bank.json").is_file());
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn entries(&self) -> Result<Vec<String>> {
+        let failed = |e| Error::io("list the banks", &self.root, e);
+        let entries = fs::read_dir(&self.root).map_err(failed)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// What `bank.json` says.
+    ///
+    /// # Errors
+    /// There is no such bank, its file is damaged, or it was written by a newer program.
+    pub fn facts(&self, name: &str) -> Result<BankFacts> {
+        let path = self.path(name).join("bank.json");
+        let bytes = fs::read(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::NotFound {
+                kind: "bank",
+                name: name.to_owned(),
+                hint: format!("`simbert bank list` shows the banks of {}", self.root.display()),
+            },
+            _ => Error::io("read the bank's description", &path, e),
+        })?;
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let damaged = |e| Error::corrupt(&path, format!("expected the facts of a bank in JSON: {e}"));
+        let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if format != FORMAT {
+            return Err(Error::invalid(
+                format!("format of bank `{name}`"),
+                format!("{FORMAT}, the one that this version of simbert reads"),
+                format!("{format}; open it with the version that wrote it"),
+            ));
+        }
+        serde_json::from_slice(&bytes).map_err(damaged)
+    }
+
+    /// The bank's size at its last acknowledged batch; read without opening it, so that it may be open elsewhere.
+    ///
+    /// # Errors
+    /// The note cannot be read, or is damaged.
+    pub fn counts(&self, name: &str) -> Result<Counts> {
+        Acknowledged::read(&self.path(name).join("acknowledged"))
+    }
+
+    /// Bytes of all files of the bank.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn bytes_on_disk(&self, name: &str) -> Result<u64> {
+        fn size(folder: &Path) -> std::io::Result<u64> {
+            fs::read_dir(folder)?.try_fold(0, |sum, entry| {
+                let entry = entry?;
+                let bytes = match entry.metadata() {
+                    Ok(found) if found.is_dir() => size(&entry.path())?,
+                    Ok(found) => found.len(),
+                    Err(_) => 0, // sled removes old files of its own at any time
+                };
+                Ok(sum + bytes)
+            })
+        }
+        let path = self.path(name);
+        size(&path).map_err(|e| Error::io("measure the bank", &path, e))
+    }
+
+    /// Makes an empty bank; whole and on the disk when this returns.
+    ///
+    /// # Errors
+    /// The bank is there already, or a file cannot be written.
+    pub fn create(&self, name: &str, facts: &BankFacts) -> Result<()> {
+        let path = self.path(name);
+        let exists = || Error::AlreadyExists {
+            kind: "bank",
+            name: name.to_owned(),
+            hint: "choose another name, or delete it first".to_owned(),
+        };
+        if path.exists() {
+            return Err(exists());
+        }
+        let draft = self.root.join(draft_name(MADE, name));
+        fs::create_dir(&draft).map_err(|e| Error::io("make the bank's folder", &draft, e))?;
+        let lock = lock(&draft, name)?; // held until the rename, or another process takes the draft for litter
+        let made = fill(&draft, facts).and_then(|()| {
+            fs::rename(&draft, &path).map_err(|e| match e.kind() {
+                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => exists(),
+                _ => Error::io("move the new bank into place", &path, e),
+            })
+        });
+        if made.is_err() {
+            let _ = fs::remove_dir_all(&draft); // litter otherwise, cleared away when the folder is next opened
+        }
+        drop(lock);
+        made.and_then(|()| sync(&self.root))
+    }
+
+    /// Removes a bank. `held` says that this process has it open; otherwise it must not be open anywhere.
+    ///
+    /// # Errors
+    /// There is no such bank, another process has it open, or its folder cannot be moved.
+    pub fn delete(&self, name: &str, held: bool) -> Result<()> {
+        if let Err(missing @ Error::NotFound { .. }) = self.facts(name) {
+            return Err(missing); // a damaged bank can be deleted
+        }
+        let path = self.path(name);
+        let _lock = if held { None } else { Some(lock(&path, name)?) };
+        let litter = self.root.join(draft_name(REMOVED, name));
+        fs::rename(&path, &litter).map_err(|e| Error::io("move the bank out of the way", &path, e))?;
+        sync(&self.root)?;
+        fs::remove_dir_all(&litter).map_err(|e| Error::io("remove the bank's files", &litter, e))
+    }
+}
+
+/// Writes an empty bank's files into its draft.
+fn fill(draft: &Path, facts: &BankFacts) -> Result<()> {
+    let db = store::open_sled(draft)?;
+    db.flush().map_err(|e| Error::store("make the bank", e))?;
+    drop(db);
+    Acknowledged::open(draft.join("acknowledged"))?.write(Counts::default())?;
+    let json = serde_json::to_vec_pretty(facts).map_err(|e| Error::Internal(e.to_string()))?;
+    let path = draft.join("bank.json");
+    File::create(&path)
+        .and_then(|mut file| file.write_all(&json))
+        .map_err(|e| Error::io("write the bank's description", &path, e))?;
+    for file in ["bank.json", "acknowledged", "db", "conf", "."] {
+        sync(&draft.join(file))?;
+    }
+    Ok(())
+}
+
+/// A name that no bank has, and no other draft.
+fn draft_name(purpose: &str, name: &str) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!(".{purpose}-{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Locks the bank in `folder` for this process, until the file is dropped.
+pub(super) fn lock(folder: &Path, name: &str) -> Result<File> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|e| Error::io("open the bank's lock", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Unavailable {
+            what: format!("bank `{name}`"),
+            reason: "another process has it open; stop that process, or send it your request instead".to_owned(),
+        }),
+        Err(TryLockError::Error(e)) => Err(Error::io("lock the bank", &path, e)),
+    }
+}
+
+/// Makes a file, or the names in a folder, survive a power cut.
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::io("write to disk", path, e))
+}
