@@ -1,4 +1,4 @@
-//! What a call may ask for. The numbers are part of the contract: `proto/simbert/v1/` names them field by field.
+//! What a call may ask for, besides what the engine itself checks. The numbers are part of the contract: `proto/simbert/v1/` names them field by field.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -7,18 +7,10 @@ use crate::{Error, Result};
 
 /// Texts, questions or ids of one call.
 pub const ITEMS: usize = 1024;
-/// Bytes of a text to encode.
+/// Bytes of a text to encode; the engine's own limit for a question.
 pub const TEXT_BYTES: usize = 8 << 10;
-/// Bytes of a question's answer.
-pub const ANSWER_BYTES: usize = 256 << 10;
-/// Bytes of an FAQ id.
-pub const FAQ_ID_BYTES: usize = 512;
-/// Keys of a question's metadata.
-pub const METADATA_KEYS: usize = 64;
-/// Bytes of a metadata key.
-pub const METADATA_KEY_BYTES: usize = 512;
-/// Bytes of a metadata text, and of a bank's description.
-pub const METADATA_TEXT_BYTES: usize = 4 << 10;
+/// Bytes of a bank's description.
+pub const DESCRIPTION_BYTES: usize = 4 << 10;
 /// Hits of a search, paraphrases of a reply, questions of a page.
 pub const HITS: usize = 1000;
 /// Queries of a batch.
