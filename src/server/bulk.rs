@@ -117,7 +117,7 @@ impl Intake {
     }
 
     async fn take_in(&mut self) -> Result<(), Status> {
-        let Some(first) = self.requests.message().await? else {
+        let Some(first) = self.first().await? else {
             return Err(Error::invalid("stream", "a first message with the bank's name", "no message").into());
         };
         let name = BankName::new(first.bank.clone())?;
@@ -135,6 +135,13 @@ impl Intake {
                 return Err(shutting_down());
             }
             next = self.next().await?;
+        }
+    }
+
+    async fn first(&mut self) -> Result<Option<proto::BulkUpsertQuestionsRequest>, Status> {
+        tokio::select! {
+            message = self.requests.message() => message,
+            () = self.context.stopping.cancelled() => Err(shutting_down()),
         }
     }
 

@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use simbert::server::{Server, ServerOptions, proto};
 use tempfile::TempDir;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use crate::encoder;
-use crate::harness::{Served, connect, engine, numbered, options};
+use crate::harness::{Served, assert_status, connect, engine, numbered, options};
 
 #[tokio::test]
 async fn stopping_finishes_the_calls_that_run_and_keeps_the_data() {
@@ -42,13 +46,26 @@ async fn health_watchers_hear_of_the_end_and_do_not_delay_it() {
 }
 
 #[tokio::test]
+async fn an_idle_bulk_stream_does_not_delay_the_end() {
+    let served = Served::start().await;
+    let (_sender, messages) = tokio::sync::mpsc::channel::<proto::BulkUpsertQuestionsRequest>(1);
+    let mut client = served.client.questions.clone();
+    let mut replies = client.bulk_upsert_questions(ReceiverStream::new(messages)).await.unwrap().into_inner();
+    let started = Instant::now();
+    let running = served.begin_stop();
+    assert_status(replies.message().await, Code::Unavailable, "shutting down");
+    running.await.unwrap().unwrap();
+    assert!(started.elapsed() < ServerOptions::default().grace / 4, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn calls_that_outlast_the_grace_period_are_left() {
     let grace = Duration::from_millis(50);
     let served = Served::start_with(ServerOptions { grace, ..options() }).await;
-    let (_sender, messages) = tokio::sync::mpsc::channel::<proto::BulkUpsertQuestionsRequest>(1);
-    let mut client = served.client.questions.clone();
-    // No first message ever comes, so the stream never reaches a point where it could end by itself.
-    let replies = client.bulk_upsert_questions(tokio_stream::wrappers::ReceiverStream::new(messages)).await.unwrap();
+    // Reflection answers for as long as it is asked, and here it might be asked again.
+    let (_sender, requests) = tokio::sync::mpsc::channel::<ServerReflectionRequest>(1);
+    let mut reflection = ServerReflectionClient::new(served.client.channel());
+    let replies = reflection.server_reflection_info(ReceiverStream::new(requests)).await.unwrap();
     let stopped = tokio::time::timeout(Duration::from_secs(5), served.begin_stop()).await.unwrap();
     stopped.unwrap().unwrap();
     drop(replies);
