@@ -56,14 +56,14 @@ impl Demo {
     pub fn run(self) -> anyhow::Result<()> {
         start_log("warn");
         let print = Print::new();
-        export_if_needed(&self.model, &print)?;
+        let writes = export_if_needed(&self.model, &print)?;
         let folder = Folder::new(self.data.clone())?;
         let engine = spin("Opening the model", || open_engine(&self.model, folder.path()))?;
         print.step(&format!("Model {}, {} wide", engine.fingerprint(), engine.dimension()));
-        runtime()?.block_on(self.serve_and_show(engine, &print))
+        runtime()?.block_on(self.serve_and_show(engine, writes, &print))
     }
 
-    async fn serve_and_show(self, engine: Engine, print: &Print) -> anyhow::Result<()> {
+    async fn serve_and_show(self, engine: Engine, writes: bool, print: &Print) -> anyhow::Result<()> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind(engine, ServerOptions { listen, ..ServerOptions::default() }).await?;
         let address = server.address();
@@ -73,7 +73,7 @@ impl Demo {
         print.step(&format!("Serving on {address}"));
 
         let shown = tokio::select! {
-            shown = self.show(address, print) => shown,
+            shown = self.show(address, writes, print) => shown,
             () = &mut stop => Err(anyhow::anyhow!("stopped by a signal")),
         };
         if self.keep && shown.is_ok() {
@@ -88,7 +88,7 @@ impl Demo {
         shown
     }
 
-    async fn show(&self, address: SocketAddr, print: &Print) -> anyhow::Result<()> {
+    async fn show(&self, address: SocketAddr, writes: bool, print: &Print) -> anyhow::Result<()> {
         let mut client = Client::connect(format!("http://{address}"), &ClientOptions::default()).await?;
         make_bank(&mut client).await?;
         let indexed = bulk::index(&mut client, BANK, &self.questions).await?;
@@ -96,12 +96,14 @@ impl Demo {
         for query in &self.query {
             self.search(&mut client, query, print).await?;
         }
-        if let Some(query) = self.query.first() {
+        let Some(query) = self.query.first() else { return Ok(()) };
+        if writes {
             self.expand(&mut client, query, print).await?;
             self.generate(&mut client, query, print).await?;
-            self.latency(&mut client, query, print).await?;
+        } else {
+            print.step("The model has no decoder: no expanded search, no similar questions");
         }
-        Ok(())
+        self.latency(&mut client, query, print).await
     }
 
     async fn search(&self, client: &mut Client, query: &str, print: &Print) -> anyhow::Result<()> {
@@ -121,7 +123,9 @@ impl Demo {
             options: Some(proto::SearchOptions { k: Some(3), ..Default::default() }),
             ..Default::default()
         };
+        let spinner = spinner("Widening the search by similar questions");
         let (response, round_trip) = timed(client.search.expanded_search(request)).await?;
+        spinner.finish_and_clear();
         print.title("Expanded search", query);
         for phrase in response.phrases {
             print.phrase(&phrase);
@@ -135,7 +139,9 @@ impl Demo {
 
     async fn generate(&self, client: &mut Client, query: &str, print: &Print) -> anyhow::Result<()> {
         let request = proto::GenerateRequest { text: query.to_owned(), k: Some(8), ..Default::default() };
+        let spinner = spinner("Writing similar questions");
         let (response, round_trip) = timed(client.paraphrases.generate(request)).await?;
+        spinner.finish_and_clear();
         print.title("Similar questions", query);
         for phrase in response.paraphrases {
             print.phrase(&phrase);
@@ -191,23 +197,31 @@ async fn make_bank(client: &mut Client) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the model's graphs where they are missing or were made from other weights.
-fn export_if_needed(model: &ModelArgs, print: &Print) -> anyhow::Result<()> {
+/// Writes the model's graphs where they are missing or were made from other weights; says whether there is a decoder.
+fn export_if_needed(model: &ModelArgs, print: &Print) -> anyhow::Result<bool> {
     let directory = ModelDirectory::open(&model.model)?;
-    if [directory.encoder_path(), directory.decoder_path()].iter().all(|graph| Stamp::check(&directory, graph).is_ok())
-    {
-        return Ok(());
+    let fresh = |graph: PathBuf| Stamp::check(&directory, &graph).is_ok();
+    // An export removes the decoder of a model that has none.
+    let decoder = directory.decoder_path().exists();
+    if fresh(directory.encoder_path()) && (!decoder || fresh(directory.decoder_path())) {
+        return Ok(decoder);
     }
     let export = spin("Exporting the model to ONNX", || Ok(onnx::export(&directory)?))?;
     print.step(&format!("Exported the model to ONNX, {:.1} MB", export.weight_bytes as f64 / 1e6));
-    Ok(())
+    Ok(export.decoder)
 }
 
 /// Runs `work` beside a spinner.
 fn spin<T>(message: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let spinner = ProgressBar::new_spinner().with_message(message);
-    spinner.enable_steady_tick(Duration::from_millis(100));
+    let spinner = spinner(message);
     let result = work();
     spinner.finish_and_clear();
     result
+}
+
+/// A spinner that turns by itself, until it is finished or dropped.
+fn spinner(message: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(message);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
