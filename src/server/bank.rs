@@ -18,7 +18,7 @@ impl BankService for Banks {
     ) -> Result<Response<proto::CreateBankResponse>, Status> {
         let proto::CreateBankRequest { name, description } = request.into_inner();
         let name = BankName::new(name)?;
-        let description = limits::bytes("bank description", description, limits::METADATA_TEXT_BYTES)?;
+        let description = limits::bytes("bank description", description, limits::DESCRIPTION_BYTES)?;
         let create = move |engine: &Engine| engine.create_bank(&name, BankSettings { description })?.status();
         let (status, _) = self.0.in_engine(create).await?;
         Ok(Response::new(proto::CreateBankResponse { bank: Some(convert::bank(status)) }))

@@ -18,6 +18,8 @@ use crate::{Error, Result};
 
 /// How long an unfilled batch waits for more: a sender that pauses for its answer gets it.
 const LINGER: Duration = Duration::from_millis(10);
+/// How long a shutting-down server reads on after its last word.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// Replies that may lie unread before the server stops reading.
 const REPLIES: usize = 16;
 
@@ -99,6 +101,19 @@ impl Intake {
         if let Err(status) = result {
             let _ = replies.send(Err(status)).await; // the caller may have gone
         }
+        drop(replies);
+        if self.context.stopping.is_cancelled() {
+            self.linger().await;
+        }
+    }
+
+    /// Reads on for a moment, without looking: a connection that is closed while there is unread data in it is reset,
+    /// and the caller would lose the last replies.
+    async fn linger(self) {
+        let Self { mut requests, replies, .. } = self;
+        drop(replies); // ends the stream of replies; the status is on its way
+        let drain = async { while let Ok(Some(_)) = requests.message().await {} };
+        let _ = tokio::time::timeout(FAREWELL, drain).await;
     }
 
     async fn take_in(&mut self) -> Result<(), Status> {

@@ -1,4 +1,4 @@
-//! What a call may ask for. The numbers are part of the contract: `proto/simbert/v1/` names them field by field.
+//! What a call may ask for, besides what the engine itself checks. The numbers are part of the contract: `proto/simbert/v1/` names them field by field.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -7,18 +7,10 @@ use crate::{Error, Result};
 
 /// Texts, questions or ids of one call.
 pub const ITEMS: usize = 1024;
-/// Bytes of a text to encode: what the tokenizer looks at.
-pub const TEXT_BYTES: usize = 32 << 10;
-/// Bytes of a question's answer.
-pub const ANSWER_BYTES: usize = 64 << 10;
-/// Bytes of an FAQ id.
-pub const FAQ_ID_BYTES: usize = 512;
-/// Keys of a question's metadata.
-pub const METADATA_KEYS: usize = 64;
-/// Bytes of a metadata key.
-pub const METADATA_KEY_BYTES: usize = 256;
-/// Bytes of a metadata text, and of a bank's description.
-pub const METADATA_TEXT_BYTES: usize = 4 << 10;
+/// Bytes of a text to encode; the engine's own limit for a question.
+pub const TEXT_BYTES: usize = 8 << 10;
+/// Bytes of a bank's description.
+pub const DESCRIPTION_BYTES: usize = 4 << 10;
 /// Hits of a search, paraphrases of a reply, questions of a page.
 pub const HITS: usize = 1000;
 /// Queries of a batch.
@@ -33,8 +25,10 @@ pub const SAMPLE_TOKENS: usize = 512;
 pub const PHRASES: usize = 100;
 /// How deep a filter nests.
 pub const FILTER_DEPTH: usize = 8;
-/// Values and parts of a filter.
-pub const FILTER_PARTS: usize = 4096;
+/// Conditions of a filter.
+pub const FILTER_CONDITIONS: usize = 1000;
+/// Values of all conditions of a filter.
+pub const FILTER_VALUES: usize = 4096;
 
 /// An absent number is `default`; a present one must lie in `1..=most`.
 pub(super) fn count(what: &str, received: Option<u32>, default: usize, most: usize) -> Result<usize> {
@@ -93,6 +87,6 @@ mod tests {
     fn blank_and_enormous_texts_are_refused_without_being_quoted() {
         assert!(sentence("text", " \u{3000}\n".to_owned()).is_err());
         let message = sentence("text", "长".repeat(TEXT_BYTES)).unwrap_err().to_string();
-        assert_eq!(message, "text: expected at most 32768 bytes of text, received 98304 bytes");
+        assert_eq!(message, "text: expected at most 8192 bytes of text, received 24576 bytes");
     }
 }

@@ -9,42 +9,57 @@ use crate::{Error, Result};
 /// A filter that the engine can evaluate.
 ///
 /// # Errors
-/// It nests deeper than [`limits::FILTER_DEPTH`], has more than [`limits::FILTER_PARTS`] parts and values, or
-/// one of them is malformed.
+/// It nests deeper than [`limits::FILTER_DEPTH`], has more than [`limits::FILTER_CONDITIONS`] or
+/// [`limits::FILTER_VALUES`], or one of them is malformed.
 pub fn filter(message: proto::Filter) -> Result<Filter> {
-    convert(message, limits::FILTER_DEPTH, &mut 0)
+    convert(message, limits::FILTER_DEPTH, &mut Seen::default())
 }
 
-/// `depth` is how many levels may still follow, `parts` counts what was seen so far.
-fn convert(message: proto::Filter, depth: usize, parts: &mut usize) -> Result<Filter> {
+/// What was seen of a filter so far.
+#[derive(Default)]
+struct Seen {
+    conditions: usize,
+    values: usize,
+}
+
+impl Seen {
+    fn condition(&mut self) -> Result<()> {
+        self.conditions += 1;
+        let most = limits::FILTER_CONDITIONS;
+        limits::in_range("number of conditions of the filter", self.conditions, 1..=most).map(drop)
+    }
+
+    /// The values of one condition, at least one.
+    fn values<T>(&mut self, values: Vec<T>) -> Result<Vec<T>> {
+        self.values += values.len();
+        let most = limits::FILTER_VALUES;
+        limits::in_range("number of values of the filter", self.values, 1..=most)?;
+        limits::items("values of a condition of the filter", values, most)
+    }
+}
+
+/// `depth` is how many levels may still follow.
+fn convert(message: proto::Filter, depth: usize, seen: &mut Seen) -> Result<Filter> {
     if depth == 0 {
         let most = limits::FILTER_DEPTH;
         return Err(Error::invalid("filter", format!("at most {most} levels of nesting"), "a deeper one"));
     }
-    let mut spend = |more: usize| {
-        *parts += more;
-        limits::in_range("number of values and parts of the filter", *parts, 0..=limits::FILTER_PARTS)
-    };
-    spend(1)?;
-    let list = |list: proto::FilterList, parts: &mut usize| {
-        list.filters.into_iter().map(|part| convert(part, depth - 1, parts)).collect::<Result<Vec<_>>>()
+    seen.condition()?;
+    let list = |list: proto::FilterList, seen: &mut Seen| {
+        list.filters.into_iter().map(|part| convert(part, depth - 1, seen)).collect::<Result<Vec<_>>>()
     };
     Ok(match message.condition {
-        Some(Condition::FaqId(condition)) => {
-            spend(condition.faq_ids.len())?;
-            Filter::FaqId(limits::items("FAQ ids of the filter", condition.faq_ids, limits::FILTER_PARTS)?)
-        }
+        Some(Condition::FaqId(condition)) => Filter::FaqId(seen.values(condition.faq_ids)?),
         Some(Condition::Value(proto::ValueFilter { key, values })) => {
-            spend(values.len())?;
-            let values = limits::items("values of the filter", values, limits::FILTER_PARTS)?;
+            let values = seen.values(values)?;
             let values = values.into_iter().map(|v| metadata_value(&key, v)).collect::<Result<_>>()?;
             Filter::In { key, values }
         }
         Some(Condition::Range(proto::RangeFilter { key, min, max })) => range(key, min, max)?,
         Some(Condition::Exists(condition)) => Filter::Exists { key: condition.key },
-        Some(Condition::All(filters)) => Filter::All(list(filters, parts)?),
-        Some(Condition::Any(filters)) => Filter::Any(list(filters, parts)?),
-        Some(Condition::Not(part)) => Filter::Not(Box::new(convert(*part, depth - 1, parts)?)),
+        Some(Condition::All(filters)) => Filter::All(list(filters, seen)?),
+        Some(Condition::Any(filters)) => Filter::Any(list(filters, seen)?),
+        Some(Condition::Not(part)) => Filter::Not(Box::new(convert(*part, depth - 1, seen)?)),
         None => return Err(Error::invalid("filter", "a condition", "a filter without one")),
     })
 }
@@ -87,10 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn size_is_bounded_over_all_parts() {
-        let any = |parts: usize| of(Condition::Any(proto::FilterList { filters: vec![exists(); parts] }));
-        assert!(filter(any(limits::FILTER_PARTS - 1)).is_ok());
-        assert!(filter(any(limits::FILTER_PARTS)).unwrap_err().to_string().contains("0 to 4096"));
+    fn size_is_bounded_over_all_conditions() {
+        let any = |filters| of(Condition::Any(proto::FilterList { filters }));
+        assert!(filter(any(vec![exists(); limits::FILTER_CONDITIONS - 1])).is_ok());
+        let message = filter(any(vec![exists(); limits::FILTER_CONDITIONS])).unwrap_err().to_string();
+        assert_eq!(message, "number of conditions of the filter: expected 1 to 1000, received 1001");
+        let faqs = |values| of(Condition::FaqId(proto::FaqIdFilter { faq_ids: vec!["f".to_owned(); values] }));
+        assert!(filter(any(vec![faqs(2048), faqs(2048)])).is_ok());
+        assert!(filter(any(vec![faqs(2048), faqs(2049)])).unwrap_err().to_string().contains("received 4097"));
     }
 
     #[test]

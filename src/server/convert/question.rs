@@ -1,40 +1,40 @@
 //! Questions, their metadata, and banks.
 
-use crate::engine::{BankStatus, Metadata, MetadataValue, Question, QuestionId};
+use crate::engine::{BankStatus, MetadataValue, Question, QuestionId};
 use crate::server::proto::metadata_value::Kind;
 use crate::server::{limits, proto};
 use crate::{Error, Result};
 
 /// A question that the engine can take.
+///
+/// # Errors
+/// See [`QuestionId::new`] and [`Question::check`].
 pub fn question(message: proto::Question) -> Result<Question> {
-    Ok(Question {
-        id: QuestionId::new(message.id)?,
-        text: limits::sentence("question text", message.text)?,
-        faq_id: message.faq_id.map(|id| limits::bytes("FAQ id", id, limits::FAQ_ID_BYTES)).transpose()?,
-        answer: message.answer.map(|text| limits::bytes("answer", text, limits::ANSWER_BYTES)).transpose()?,
-        metadata: metadata(message.metadata.into_iter())?,
-    })
-}
-
-fn metadata(map: impl ExactSizeIterator<Item = (String, proto::MetadataValue)>) -> Result<Metadata> {
-    limits::in_range("number of metadata keys", map.len(), 0..=limits::METADATA_KEYS)?;
-    map.map(|(key, value)| {
-        limits::in_range("length of a metadata key in bytes", key.len(), 1..=limits::METADATA_KEY_BYTES)?;
+    let metadata = message.metadata.into_iter().map(|(key, value)| {
         let value = metadata_value(&key, value)?;
         Ok((key, value))
-    })
-    .collect()
+    });
+    let question = Question {
+        id: QuestionId::new(message.id)?,
+        text: message.text,
+        faq_id: message.faq_id,
+        answer: message.answer,
+        metadata: metadata.collect::<Result<_>>()?,
+    };
+    question.check()?;
+    Ok(question)
 }
 
-/// A value under `key`; numbers are finite.
+/// The value under `key`.
+///
+/// # Errors
+/// There is none.
 pub fn metadata_value(key: &str, value: proto::MetadataValue) -> Result<MetadataValue> {
-    let what = || format!("metadata value of `{key}`");
     match value.kind {
         Some(Kind::Flag(flag)) => Ok(MetadataValue::Flag(flag)),
-        Some(Kind::Number(number)) if number.is_finite() => Ok(MetadataValue::Number(number)),
-        Some(Kind::Number(number)) => Err(Error::invalid(what(), "a finite number", number)),
-        Some(Kind::Text(text)) => Ok(MetadataValue::Text(limits::bytes(&what(), text, limits::METADATA_TEXT_BYTES)?)),
-        None => Err(Error::invalid(what(), "a flag, a number or a text", "none of them")),
+        Some(Kind::Number(number)) => Ok(MetadataValue::Number(number)),
+        Some(Kind::Text(text)) => Ok(MetadataValue::Text(text)),
+        None => Err(Error::invalid(format!("value of metadata `{key}`"), "a flag, a number or a text", "none")),
     }
 }
 
@@ -73,6 +73,7 @@ pub fn bank(status: BankStatus) -> proto::Bank {
         dimension: status.dimension as u32, // a model is thousands wide at most
         model_fingerprint: status.model_fingerprint,
         bytes_on_disk: status.bytes_on_disk,
+        questions_in_graph: status.questions_in_graph,
     }
 }
 
@@ -104,14 +105,13 @@ mod tests {
             question(bad).unwrap_err().to_string()
         };
         assert!(refused(|q| q.id.clear()).starts_with("question id: expected 1 to 512 bytes"));
-        assert!(refused(|q| q.text = " ".to_owned()).starts_with("question text: expected some text"));
-        assert!(refused(|q| q.faq_id = Some("f".repeat(513))).starts_with("FAQ id: expected at most 512 bytes"));
-        assert!(refused(|q| q.answer = Some("a".repeat(65_537))).starts_with("answer: expected at most 65536 bytes"));
-        assert!(refused(|q| _ = q.metadata.insert(String::new(), Default::default())).contains("metadata key"));
-        assert!(refused(|q| _ = q.metadata.insert("k".to_owned(), Default::default())).contains("none of them"));
+        assert!(refused(|q| q.text = " ".to_owned()).starts_with("question `q1`, text: expected something to read"));
+        assert!(
+            refused(|q| _ = q.metadata.insert("k".to_owned(), Default::default())).starts_with("value of metadata `k`")
+        );
         let nan = |q: &mut proto::Question| {
             q.metadata.insert("k".to_owned(), proto::MetadataValue { kind: Some(Kind::Number(f64::NAN)) });
         };
-        assert_eq!(refused(nan), "metadata value of `k`: expected a finite number, received NaN");
+        assert_eq!(refused(nan), "question `q1`, metadata `k`: expected a finite number, received NaN");
     }
 }

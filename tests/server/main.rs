@@ -1,0 +1,12 @@
+//! What a client of the server sees: a real server, a real client, TCP between them. The encoder is a fake one, so
+//! that no model is needed; everything behind it is real.
+
+mod banks;
+mod bulk;
+mod calls;
+mod encoder;
+mod harness;
+mod lifecycle;
+mod questions;
+mod search;
+mod served_model;
