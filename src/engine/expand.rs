@@ -13,7 +13,7 @@ use crate::index::Neighbour;
 use crate::{Error, Result};
 
 /// Each phrase is searched this many times deeper than hits are wanted: what is low in every list may still win.
-const DEEPER: usize = 3;
+pub(crate) const DEEPER: usize = 3;
 
 impl ExpandRequest {
     /// Refuses what cannot be searched for.
@@ -39,16 +39,16 @@ impl ExpandRequest {
 
 /// What several rankings make of one item.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Fused {
+pub(crate) struct Fused {
     /// The item's neighbour with the highest cosine.
-    best: Neighbour,
+    pub(crate) best: Neighbour,
     /// Which ranking that was in.
     ranking: usize,
     rank_score: f32,
 }
 
 /// Makes one ranking of many; `key` says what counts as one item. Best first; equals by cosine, then by id.
-fn fuse<K: Hash + Eq>(rankings: &[Vec<Neighbour>], fusion: Fusion, key: impl Fn(u32) -> K) -> Vec<Fused> {
+pub(crate) fn fuse<K: Hash + Eq>(rankings: &[Vec<Neighbour>], fusion: Fusion, key: impl Fn(u32) -> K) -> Vec<Fused> {
     let mut items: HashMap<K, Fused> = HashMap::new();
     for (ranking, neighbours) in rankings.iter().enumerate() {
         for (place, &best) in neighbours.iter().enumerate() {

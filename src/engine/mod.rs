@@ -23,6 +23,7 @@ mod write;
 pub use bank::{Bank, BankSettings, BankStatus};
 pub use encoder::{QuestionWriter, SentenceEncoder};
 pub use engine::{Engine, EngineOptions};
+pub(crate) use expand::{DEEPER, fuse};
 pub use filter::FILTER_SYNTAX;
 pub use import::{QuestionFile, QuestionFormat};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::encode::{DistinctTexts, unit_vectors};
 use super::{Encode, FaqQuestion, Progress, Step, read_queries, read_standard};
+use crate::engine::{DEEPER, Fusion, fuse};
 use crate::index::{Neighbour, dot};
 use crate::{Error, Result, metrics};
 
@@ -28,10 +29,8 @@ pub type Paraphrase<'a> = dyn Fn(&str) -> Result<Vec<String>> + 'a;
 
 /// How far down a ranking counts.
 const DEPTH: usize = 10;
-/// Each phrase is searched this many times deeper: what is low in every list may still win.
-const DEEPER: usize = 3;
-/// The k of reciprocal rank fusion: Cormack et al. 2009.
-const RANK_OFFSET: f32 = 60.0;
+/// How the rankings of phrases become one: Cormack et al. 2009.
+const FUSION: Fusion = Fusion::ReciprocalRank { k: 60.0 };
 
 /// Judges an encoder by standard questions and users' queries; see [`read_standard`] and [`read_queries`] for the
 /// formats. Every query is compared with every standard question; equal cosines rank in the order of the file. With
@@ -113,21 +112,10 @@ fn rank(bank: &[&[f32]], query: &[f32], depth: usize) -> Vec<Neighbour> {
     neighbours
 }
 
-/// The fused ranking of several phrases: Σ 1 / (60 + rank), equals by their best cosine.
+/// The fused ranking of several phrases, as an expanded search makes it.
 fn expanded(bank: &[&[f32]], phrases: &[Vec<f32>]) -> Vec<Neighbour> {
-    let mut fused: HashMap<u32, (f32, f32)> = HashMap::new();
-    for ranking in phrases.par_iter().map(|phrase| rank(bank, phrase, DEPTH * DEEPER)).collect::<Vec<_>>() {
-        for (place, neighbour) in ranking.into_iter().enumerate() {
-            let (rank_score, best) = fused.entry(neighbour.id).or_insert((0.0, neighbour.score));
-            *rank_score += 1.0 / (RANK_OFFSET + place as f32 + 1.0);
-            *best = best.max(neighbour.score);
-        }
-    }
-    let mut fused: Vec<_> = fused.into_iter().collect();
-    fused.sort_unstable_by(|(x, (x_rank, x_best)), (y, (y_rank, y_best))| {
-        y_rank.total_cmp(x_rank).then(y_best.total_cmp(x_best)).then(x.cmp(y))
-    });
-    fused.into_iter().take(DEPTH).map(|(id, (_, score))| Neighbour { id, score }).collect()
+    let rankings: Vec<_> = phrases.par_iter().map(|phrase| rank(bank, phrase, DEPTH * DEEPER)).collect();
+    fuse(&rankings, FUSION, |id| id).into_iter().take(DEPTH).map(|item| item.best).collect()
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl CustomOp3 for Block {
     }
 }
 
-/// `bias_gelu(project(x, weight), bias)` for `x` [.., in], `weight` [out, in] and `bias` [out]; returns [.., out].
+/// `bias_gelu(project(x, weight), bias)` for `x` `[.., in]`, `weight` `[out, in]` and `bias` `[out]`; returns `[.., out]`.
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.

@@ -103,7 +103,7 @@ pub(super) fn checked_targets(targets: &Tensor, rows: usize, vocabulary: usize) 
     }
 }
 
-/// The mean over rows of −log softmax(logits)[target], for `logits` [n, vocabulary] and `targets` [n] u32; a scalar.
+/// The mean over rows of −log softmax(logits)\[target\], for `logits` `[n, vocabulary]` and `targets` `[n]` u32; a scalar.
 ///
 /// # Errors
 /// There are no rows, a target is not in the vocabulary, the shapes do not fit, or candle refuses.

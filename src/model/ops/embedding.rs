@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::{Error, Result};
 
-/// The rows of `table` [v, h] that `ids` [n] u32 name; returns [n, h].
+/// The rows of `table` `[v, h]` that `ids` `[n]` u32 name; returns `[n, h]`.
 ///
 /// candle's own selection: its gradient is added straight into the table's, which no operator of ours could.
 ///

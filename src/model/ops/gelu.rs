@@ -135,7 +135,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     Ok(if host::serves(x) { x.contiguous()?.apply_op1(Gelu)? } else { x.gelu_erf()? })
 }
 
-/// `gelu(x + bias)` for `x` [.., f] and `bias` [f].
+/// `gelu(x + bias)` for `x` `[.., f]` and `bias` `[f]`.
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.

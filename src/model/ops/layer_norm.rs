@@ -232,7 +232,7 @@ fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<()> {
     }
 }
 
-/// Normalises each row of `x` [.., h] to mean 0 and variance 1, then scales by `weight` [h] and shifts by `bias` [h].
+/// Normalises each row of `x` `[.., h]` to mean 0 and variance 1, then scales by `weight` `[h]` and shifts by `bias` `[h]`.
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.

@@ -159,7 +159,7 @@ pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resul
     ))
 }
 
-/// x · weightᵀ + bias for `x` [.., in], `weight` [out, in], `bias` [out]; returns [.., out].
+/// x · weightᵀ + bias for `x` `[.., in]`, `weight` `[out, in]`, `bias` `[out]`; returns `[.., out]`.
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.

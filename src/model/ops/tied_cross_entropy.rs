@@ -150,8 +150,8 @@ impl CustomOp3 for TiedCrossEntropy {
     }
 }
 
-/// `cross_entropy(hidden · embeddingᵀ + bias, targets)` for `hidden` [n, h], `embedding` [vocabulary, h], `bias`
-/// [vocabulary] and `targets` [n] u32; a scalar.
+/// `cross_entropy(hidden · embeddingᵀ + bias, targets)` for `hidden` `[n, h]`, `embedding` `[vocabulary, h]`, `bias`
+/// `[vocabulary]` and `targets` `[n]` u32; a scalar.
 ///
 /// # Errors
 /// There are no rows, a target is not in the vocabulary, the shapes do not fit, or candle refuses.
