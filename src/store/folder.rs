@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::acknowledged::{Acknowledged, Counts};
-use super::{FORMAT, store};
+use super::{FORMAT, questions};
 use crate::{Error, Result};
 
 /// What never changes in a bank's life; `bank.json`.
@@ -187,7 +187,7 @@ impl Banks {
 
 /// Writes an empty bank's files into its draft.
 fn fill(draft: &Path, facts: &BankFacts) -> Result<()> {
-    let db = store::open_sled(draft)?;
+    let db = questions::open_sled(draft)?;
     db.flush().map_err(|e| Error::store("make the bank", e))?;
     drop(db);
     Acknowledged::open(draft.join("acknowledged"))?.write(Counts::default())?;

@@ -16,12 +16,12 @@ mod acknowledged;
 mod folder;
 mod parts;
 mod record;
-mod store;
+mod questions;
 
 pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
 pub use record::{Record, Value, value};
-pub use store::{Change, Store, Stored};
+pub use questions::{Change, Store, Stored};
 
 /// Version of the format on disk, in `bank.json`; raised when an older program could not read what is written.
 pub const FORMAT: u32 = 1;
