@@ -120,6 +120,55 @@ fn vectors_equal_those_of_candle() {
     }
 }
 
+/// On a trained model (`SIMBERT_MODEL`, or the bundled `data/model`), where there is one: depth adds up rounding that
+/// a small random model does not show.
+#[test]
+fn a_trained_model_agrees_with_candle() {
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/model");
+    let trained = ModelDirectory::create(std::env::var_os("SIMBERT_MODEL").map_or(bundled, PathBuf::from));
+    if !trained.weights_path().is_file() {
+        eprintln!("skipped: no weights in {}", trained.root().display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let directory = ModelDirectory::create(folder.path());
+    for (from, to) in [
+        (trained.config_path(), directory.config_path()),
+        (trained.tokenizer_path(), directory.tokenizer_path()),
+        (trained.weights_path(), directory.weights_path()),
+    ] {
+        std::fs::copy(from, to).unwrap();
+    }
+    let done = export(&directory).unwrap();
+    let config = directory.config().unwrap();
+    let (weights, _) = Weights::load(&directory.weights_path(), &config, &Device::Cpu).unwrap();
+    let bert = Bert::new(config, weights, Device::Cpu);
+    let encoder = Encoder::open(&directory, &options()).unwrap();
+    let texts = ["怎么开初婚未育证明", "开初婚未育证明怎么弄?", "微信和支付宝哪个好", "iPhone 15 怎么截屏", ""];
+    let expected = candle_vectors(&bert, encoder.tokenizer(), &texts);
+    for (found, expected) in encoder.encode(&texts).unwrap().vectors.iter().zip(&expected) {
+        let difference = largest_difference(found, expected);
+        assert!(difference <= TOLERANCE, "{difference}");
+    }
+    if done.decoder {
+        let decoder = Decoder::open(&directory, &options()).unwrap();
+        let pair = encoder.tokenizer().pair(texts[0], texts[1], 64).unwrap();
+        let (source, target) = pair.ids.split_at(pair.segments.iter().filter(|&&segment| segment == 0).count());
+        let expected = candle_logits(&bert, source, target);
+        let (shared, mut logits) = decoder.read(source).unwrap();
+        let mut cache = decoder.start(1).unwrap();
+        for (step, expected) in expected.iter().enumerate() {
+            // Logits are sums over the width, so they are compared in proportion to their size.
+            let size = expected.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
+            let difference = largest_difference(logits.row(0), expected) / size;
+            assert!(difference <= TOLERANCE, "step {step}: {difference}");
+            if let Some(token) = target.get(step) {
+                logits = decoder.step(&shared, &mut cache, &[*token]).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn half_precision_weights_are_widened() {
     let folder = tempfile::tempdir().unwrap();
@@ -277,8 +326,11 @@ fn weights_of_another_export_are_noticed() {
     for damaged in [bytes[..bytes.len() - 4].to_vec(), [&b"x"[..], &bytes[1..]].concat(), Vec::new()] {
         std::fs::write(&path, damaged).unwrap();
         let error = Encoder::open(&directory, &options()).unwrap_err().to_string();
-        assert!(error.contains("weights.bin"), "{error}");
+        assert!(error.contains("weights.bin is damaged") && error.contains("run `simbert export"), "{error}");
     }
+    std::fs::remove_file(&path).unwrap();
+    let error = Encoder::open(&directory, &options()).unwrap_err().to_string();
+    assert!(error.contains("weights.bin") && error.contains("run `simbert export"), "{error}");
 }
 
 #[test]
@@ -374,6 +426,64 @@ fn a_missing_library_is_an_error_and_no_panic() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("/nowhere/libonnxruntime.so") && error.contains("make vendor"), "{error}");
+}
+
+#[test]
+fn the_command_line_writes_the_same_vectors_in_each_form() {
+    let (folder, directory, _) = exported(Pooling::Pooler);
+    let expected = Encoder::open(&directory, &options()).unwrap().encode(&TEXTS).unwrap().vectors;
+    let (texts, npy) = (folder.path().join("texts.txt"), folder.path().join("vectors.npy"));
+    std::fs::write(&texts, TEXTS.join("\n") + "\n").unwrap();
+    let encode = |more: &[&std::ffi::OsStr]| {
+        let mut command = Command::cargo_bin("simbert").unwrap();
+        // A relative path to the model, because ONNX Runtime has to find the weights beside the graph.
+        command.current_dir(folder.path()).args(["encode", "--model", ".", "--threads", "1"]);
+        if let Some(library) = library() {
+            command.arg("--onnxruntime").arg(library);
+        }
+        let output = command.arg("--file").arg(&texts).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let lines = encode(&["--json".as_ref()]);
+    assert_eq!(lines.lines().count(), TEXTS.len());
+    for ((line, text), expected) in lines.lines().zip(TEXTS).zip(&expected) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["text"], text);
+        assert_eq!(serde_json::from_value::<Vec<f32>>(line["vector"].clone()).unwrap(), *expected);
+    }
+    encode(&["--output".as_ref(), npy.as_os_str()]);
+    let bytes = std::fs::read(npy).unwrap();
+    assert!(String::from_utf8_lossy(&bytes[10..128]).contains(&format!("'shape': ({}, 48)", TEXTS.len())));
+    let numbers: Vec<f32> = bytes[128..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    assert_eq!(numbers, expected.concat());
+    assert_eq!(encode(&[]).lines().count(), TEXTS.len());
+}
+
+/// The library of this checkout; none where another was named or lies beside the binary.
+fn library() -> Option<PathBuf> {
+    let folder = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor/onnxruntime")).ok()?;
+    folder.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.to_string_lossy().contains("onnxruntime.so"))
+}
+
+#[test]
+fn nothing_to_encode_gives_nothing() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let none: [&str; 0] = [];
+    assert!(Encoder::open(&directory, &options()).unwrap().encode(&none).unwrap().vectors.is_empty());
+}
+
+#[test]
+fn many_threads_may_share_a_model() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let expected = paraphraser.generate(&request("宇宙", 1)).unwrap();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| paraphraser.generate(&request("宇宙", 1)))).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap().unwrap(), expected);
+        }
+    });
 }
 
 /// The reference checker of the ONNX project, where Python and its `onnx` package are at hand.

@@ -59,7 +59,8 @@ impl Bert {
         let mut states = self.embed(batch, &mut drops)?;
         for layer in 0..self.config.num_hidden_layers {
             let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-            let mixed = ops::attention(&self.linear(&states, &name("attention.self.qkv"))?, &layout)?;
+            let (weight, bias) = self.dense(&name("attention.self.qkv"))?;
+            let mixed = ops::self_attention(&states, weight, bias, &layout)?;
             let mixed = self.linear(&mixed, &name("attention.output.dense"))?;
             states = self.add_and_norm(&mixed, &states, &name("attention.output.LayerNorm"), &mut drops)?;
             let wide = self.linear_gelu(&states, &name("intermediate.dense"))?;
@@ -130,30 +131,31 @@ impl Bert {
         ops::dropout(&normed, rate, seed)
     }
 
+    /// Weight and bias of a dense layer or a normalisation.
+    fn dense(&self, name: &str) -> Result<(&Tensor, &Tensor)> {
+        Ok((self.weights.get(&format!("{name}.weight"))?, self.weights.get(&format!("{name}.bias"))?))
+    }
+
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let weight = self.weights.get(&format!("{name}.weight"))?;
-        let bias = self.weights.get(&format!("{name}.bias"))?;
+        let (weight, bias) = self.dense(name)?;
         ops::linear(x, weight, bias)
     }
 
     fn linear_gelu(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let weight = self.weights.get(&format!("{name}.weight"))?;
-        let bias = self.weights.get(&format!("{name}.bias"))?;
-        ops::bias_gelu(&ops::project(x, weight)?, bias)
+        let (weight, bias) = self.dense(name)?;
+        ops::linear_gelu(x, weight, bias)
+    }
+
+    fn layer_norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
+        let (weight, bias) = self.dense(name)?;
+        ops::layer_norm(x, weight, bias, self.config.layer_norm_eps)
     }
 
     /// What ends each half of a layer: `layer_norm(dropout(x) + residual)`.
     fn add_and_norm(&self, x: &Tensor, residual: &Tensor, name: &str, drops: &mut Drops) -> Result<Tensor> {
-        let weight = self.weights.get(&format!("{name}.weight"))?;
-        let bias = self.weights.get(&format!("{name}.bias"))?;
+        let (weight, bias) = self.dense(name)?;
         let (rate, seed) = drops.next();
         ops::dropout_residual_layer_norm(x, residual, weight, bias, self.config.layer_norm_eps, rate, seed)
-    }
-
-    fn layer_norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let weight = self.weights.get(&format!("{name}.weight"))?;
-        let bias = self.weights.get(&format!("{name}.bias"))?;
-        ops::layer_norm(x, weight, bias, self.config.layer_norm_eps)
     }
 
     fn check(&self, batch: &Batch) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message;
 
 use super::proto::{self, StringEntry};
-use super::weights;
+use super::weights::read_header;
 use crate::model::{Config, ModelDirectory};
 use crate::{Error, Result};
 
@@ -59,12 +59,12 @@ impl Stamp {
     /// when a file is not what was written.
     pub fn check(directory: &ModelDirectory, graph: &Path) -> Result<Self> {
         let root = directory.root().display();
-        if !graph.is_file() {
-            return Err(Error::NotFound {
-                kind: "ONNX graph",
-                name: graph.display().to_string(),
-                hint: format!("run `simbert export {root}`"),
-            });
+        let weights = directory.onnx_weights_path();
+        for (kind, path) in [("ONNX graph", graph), ("file of ONNX weights", &weights)] {
+            if !path.is_file() {
+                let (name, hint) = (path.display().to_string(), format!("run `simbert export {root}`"));
+                return Err(Error::NotFound { kind, name, hint });
+            }
         }
         let current = Self::of(directory)?;
         let stale = |found: &str| Error::Unavailable {
@@ -86,12 +86,11 @@ impl Stamp {
         if stamp != current {
             return Err(stale(&stamp.in_words()));
         }
-        let path = directory.onnx_weights_path();
-        let (line, length) = weights::read_header(&path)?;
+        let (line, length) = read_header(&weights)?;
         let expected = property(WEIGHT_BYTES);
         if line != current.line() || length.to_string() != expected {
             return Err(Error::corrupt(
-                &path,
+                &weights,
                 format!("expected {expected} bytes of {}; run `simbert export {root}`", current.in_words()),
             ));
         }

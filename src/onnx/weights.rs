@@ -89,16 +89,16 @@ impl WeightFile {
     }
 }
 
-/// The stamp at the head of a `weights.bin`, and the file's length.
+/// The stamp at the head of a `weights.bin` (what there is of it), and the file's length.
 ///
 /// # Errors
-/// The file cannot be read or is shorter than its header.
+/// The file cannot be read.
 pub fn read_header(path: &Path) -> Result<(String, u64)> {
     let io = |e| Error::io("read the ONNX weights", path, e);
-    let mut file = File::open(path).map_err(io)?;
-    let mut header = vec![0; HEADER];
-    file.read_exact(&mut header).map_err(io)?;
-    let end = header.iter().position(|&byte| byte == 0).unwrap_or(HEADER);
+    let file = File::open(path).map_err(io)?;
+    let mut header = Vec::new();
+    (&file).take(HEADER as u64).read_to_end(&mut header).map_err(io)?;
+    let end = header.iter().position(|&byte| byte == 0).unwrap_or(header.len());
     let bytes = file.metadata().map_err(io)?.len();
     Ok((String::from_utf8_lossy(&header[..end]).into_owned(), bytes))
 }

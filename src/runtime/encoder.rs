@@ -63,6 +63,10 @@ impl Encoder {
         let stamp = Stamp::check(directory, &graph)?;
         let config = directory.config()?;
         let tokenizer = Tokenizer::from_file(directory.tokenizer_path())?;
+        if tokenizer.vocabulary() > config.vocab_size {
+            let comment = format!("expected at most {} pieces, found {}", config.vocab_size, tokenizer.vocabulary());
+            return Err(Error::corrupt(directory.tokenizer_path(), comment));
+        }
         let pool = SessionPool::open(&graph, options)?;
         let fingerprint = stamp.fingerprint().to_owned();
         Ok(Self { pool, tokenizer, config, fingerprint, tokens_per_batch: options.tokens_per_batch })
@@ -96,11 +100,13 @@ impl Encoder {
     /// length.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Encoded> {
         let start = Instant::now();
-        let ids = texts
-            .par_iter()
-            .with_min_len(TEXTS_PER_THREAD)
-            .map(|text| self.tokenizer.sentence(text.as_ref(), self.config.max_tokens))
-            .collect::<Result<Vec<_>>>()?;
+        let cut = |text: &T| self.tokenizer.sentence(text.as_ref(), self.config.max_tokens);
+        // One query must not wait for another thread to wake up.
+        let ids = if texts.len() < TEXTS_PER_THREAD {
+            texts.iter().map(cut).collect::<Result<Vec<_>>>()?
+        } else {
+            texts.par_iter().with_min_len(TEXTS_PER_THREAD).map(cut).collect::<Result<Vec<_>>>()?
+        };
         let tokenise = start.elapsed();
         let (vectors, mut timings) = self.encode_ids(&ids)?;
         timings.tokenise = tokenise;

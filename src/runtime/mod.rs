@@ -21,7 +21,7 @@ pub struct RuntimeOptions {
     /// Threads for inference, all sessions together; 0 for one for each core.
     pub threads: usize,
     /// Sessions of each graph, which run side by side and each hold the weights; 0 for one for every
-    /// [`THREADS_PER_SESSION`] threads.
+    /// four threads.
     pub sessions: usize,
     /// Most tokens that the encoder computes at once, padding counted; a longer sentence is a batch by itself.
     pub tokens_per_batch: usize,

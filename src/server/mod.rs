@@ -1,1 +1,33 @@
 //! The gRPC server, one file per service.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `serve` | binds, serves, shuts down; health and reflection |
+//! | `options` | what can be set |
+//! | `calls` | around every call: span, deadline, log |
+//! | `gate` | the bounded way from async calls to the blocking engine |
+//! | `limits`, `convert` | messages become engine types, checked at the door |
+//! | `status` | errors become statuses |
+//! | `embedding`, `bank`, `question`, `bulk`, `search`, `paraphrase` | the services |
+//! | [`Client`] | the other end of the line |
+
+mod bank;
+mod bulk;
+mod calls;
+mod client;
+mod context;
+mod convert;
+mod embedding;
+mod gate;
+pub mod limits;
+mod options;
+mod paraphrase;
+pub mod proto;
+mod question;
+mod search;
+mod serve;
+mod status;
+
+pub use client::{Client, ClientOptions};
+pub use options::ServerOptions;
+pub use serve::Server;

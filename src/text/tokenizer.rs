@@ -27,6 +27,8 @@ pub struct Pair {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialIds,
+    /// Whether pieces are joined by spaces that were not in the text, as WordPiece does.
+    spaces_pieces: bool,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -51,6 +53,10 @@ impl Tokenizer {
             .map_err(|e| Error::corrupt(path, format!("expected a tokenizers JSON file: {e}")))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| Error::corrupt(path, e.to_string()))?;
+        let spaces_pieces = matches!(inner.get_model(), tokenizers::ModelWrapper::WordPiece(_));
+        if spaces_pieces && inner.get_decoder().is_none() {
+            inner.with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
+        }
         let find = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
         let need = |names: &[&str]| {
             find(names).ok_or_else(|| Error::corrupt(path, format!("expected one of the pieces {}", names.join(", "))))
@@ -62,7 +68,7 @@ impl Tokenizer {
             unk: need(&["[UNK]", "<unk>"])?,
             mask: find(&["[MASK]", "<mask>"]),
         };
-        Ok(Self { inner, special })
+        Ok(Self { inner, special, spaces_pieces })
     }
 
     /// The ids that frame a sentence.
@@ -119,9 +125,9 @@ impl Tokenizer {
         Ok(self.pair_of_pieces(self.pieces(a)?, self.pieces(b)?, max_tokens))
     }
 
-    /// [`Tokenizer::pair`] of texts that are cut already; `max_tokens` is at least 3.
+    /// [`Tokenizer::pair`] of texts that are cut already; below 3, `max_tokens` counts as 3.
     pub fn pair_of_pieces(&self, mut a: Vec<u32>, mut b: Vec<u32>, max_tokens: usize) -> Pair {
-        while a.len() + b.len() + 3 > max_tokens {
+        while a.len() + b.len() > max_tokens.saturating_sub(3) {
             // The first side carries [CLS] as well, so it is the longer one at equal numbers of pieces.
             if a.len() + 2 > b.len() + 1 {
                 a.pop()
@@ -134,13 +140,39 @@ impl Tokenizer {
         Pair { ids: [&[cls][..], &a, &[sep], &b, &[sep]].concat(), segments }
     }
 
-    /// Text of `ids`, special pieces left out, ends trimmed.
+    /// Text of `ids`, special pieces left out, ends trimmed. Ids that are not of this vocabulary are passed over.
+    ///
+    /// WordPiece does not keep the spaces of the text: one is set between words, none beside Chinese characters.
     ///
     /// # Errors
     /// The tokenizer refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        // Not every file marks its special pieces as special, so we leave them out ourselves.
+        let s = self.special;
+        let special = |id: u32| [s.cls, s.sep, s.pad, s.unk].contains(&id) || Some(id) == s.mask;
+        let ids: Vec<u32> = ids.iter().copied().filter(|&id| !special(id)).collect();
         let text =
-            self.inner.decode(ids, true).map_err(|e| Error::invalid("token ids", "ids of this vocabulary", e))?;
-        Ok(text.trim().to_owned())
+            self.inner.decode(&ids, true).map_err(|e| Error::invalid("token ids", "ids of this vocabulary", e))?;
+        let text = text.trim();
+        Ok(if self.spaces_pieces { join_cjk(text) } else { text.to_owned() })
     }
+}
+
+/// Drops every space that has a character of an unspaced script on either side.
+fn join_cjk(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let beside_cjk = joined.ends_with(is_cjk) || characters.peek().is_some_and(|&next| is_cjk(next));
+        if character != ' ' || !beside_cjk {
+            joined.push(character);
+        }
+    }
+    joined
+}
+
+/// Ideographs, kana and the punctuation that goes with them: CJK and full-width blocks of Unicode.
+fn is_cjk(character: char) -> bool {
+    matches!(character, '\u{2e80}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{3ffff}')
 }

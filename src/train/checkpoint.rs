@@ -121,6 +121,7 @@ fn difference(a: &Settings, b: &Settings) -> Option<&'static str> {
         ("data", a.data != b.data),
         ("optimizer", a.optimizer != b.optimizer),
         ("loss", a.loss != b.loss),
+        ("teacher", a.teacher != b.teacher),
         ("seed", a.seed != b.seed),
     ]
     .into_iter()

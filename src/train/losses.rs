@@ -63,6 +63,31 @@ pub fn predictions(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     (rows, targets)
 }
 
+/// Relation: how far the student's cosines are from a linear function of the teacher's, sentence by sentence.
+///
+/// Both are unit vectors, `[sequences, any width]`. Returns the mean over rows i of 1 − Pearson correlation of the two
+/// cosines of i with every other row: 0 when the teacher's order and spacing are kept, whatever their offset and
+/// range (Huang et al. 2022, *Knowledge distillation from a stronger teacher*, over sentences instead of classes).
+///
+/// # Errors
+/// There are fewer than 3 rows, or the device fails.
+pub fn relation(student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
+    let (rows, device) = (student.dim(0)?, student.device());
+    if rows < 3 {
+        return Err(Error::invalid("batch of the relation loss", "three or more sequences", rows));
+    }
+    let others = (1.0 - Tensor::eye(rows, DType::F32, device)?)?;
+    let centred = |vectors: &Tensor| -> Result<Tensor> {
+        let cosines = (vectors.matmul(&vectors.t()?)? * &others)?;
+        let mean = (cosines.sum_keepdim(D::Minus1)? / (rows - 1) as f64)?;
+        Ok((cosines.broadcast_sub(&mean)? * &others)?)
+    };
+    let (student, teacher) = (centred(student)?, centred(&teacher.detach())?);
+    let lengths = (student.sqr()?.sum(D::Minus1)? * teacher.sqr()?.sum(D::Minus1)?)?;
+    let correlation = ((student * teacher)?.sum(D::Minus1)? / (lengths + 1e-12)?.sqrt()?)?;
+    Ok((1.0 - correlation.mean_all()?)?)
+}
+
 /// Number of right guesses among the nearest neighbours of `vectors`: how often row i's nearest is row i xor 1.
 ///
 /// # Errors

@@ -18,6 +18,6 @@ pub use report::{Report, StepReport};
 pub use schedule::learning_rate;
 pub use settings::{
     CheckpointSettings, DataSettings, DevSettings, LossSettings, ModelSettings, OptimizerSettings, SampleSettings,
-    Schedule, Settings,
+    Schedule, Settings, TeacherSettings,
 };
 pub use trainer::{Event, Outcome, Start, Trainer};

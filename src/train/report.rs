@@ -16,6 +16,9 @@ pub struct StepReport {
     pub step: u64,
     pub generation_loss: f64,
     pub similarity_loss: f64,
+    /// Against the teacher, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relation_loss: Option<f64>,
     /// How often the nearest sentence of the batch is the positive.
     pub in_batch_accuracy: f64,
     /// l2 norm before clipping.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Precision;
+use crate::model::{Pooling, Precision};
 use crate::{Error, Result};
 
 /// A whole training run. Relative paths start at the folder of the file.
@@ -18,6 +18,9 @@ pub struct Settings {
     pub optimizer: OptimizerSettings,
     #[serde(default)]
     pub loss: LossSettings,
+    /// Keeps the space of sentence vectors like that of another model.
+    #[serde(default)]
+    pub teacher: Option<TeacherSettings>,
     #[serde(default)]
     pub checkpoint: CheckpointSettings,
     #[serde(default)]
@@ -39,6 +42,9 @@ pub struct ModelSettings {
     /// Take only the shape and the tokenizer of `base`, and start from random weights.
     #[serde(default)]
     pub from_scratch: bool,
+    /// The sentence vector; absent: the base's own.
+    #[serde(default)]
+    pub pooling: Option<Pooling>,
     /// How the finished weights are stored.
     #[serde(default)]
     pub precision: Precision,
@@ -105,6 +111,19 @@ pub struct LossSettings {
     pub similarity: f64,
     /// Cosines are multiplied by it before the softmax.
     pub scale: f64,
+}
+
+/// A model whose cosines the network's shall follow: adds `weight · L_teacher`, see
+/// [`losses::relation`](super::losses::relation).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherSettings {
+    /// Its model directory; its tokenizer must be the base's.
+    pub model: PathBuf,
+    /// Its sentence vector; absent: its own.
+    #[serde(default)]
+    pub pooling: Option<Pooling>,
+    pub weight: f64,
 }
 
 /// When the run is saved.
@@ -191,6 +210,7 @@ impl Settings {
         let resolve = |file: &mut PathBuf| *file = folder.join(&*file);
         resolve(&mut settings.output);
         resolve(&mut settings.model.base);
+        settings.teacher.iter_mut().map(|teacher| &mut teacher.model).for_each(resolve);
         settings.data.pairs.iter_mut().chain(&mut settings.data.exclude).for_each(resolve);
         settings.dev.iter_mut().map(|dev| &mut dev.path).for_each(resolve);
         Ok(settings)
@@ -223,6 +243,8 @@ impl Settings {
             "one above 0",
             &"0 and 0",
         )?;
+        let teacher = self.teacher.as_ref().map_or(0.0, |teacher| teacher.weight);
+        check(teacher >= 0.0, "teacher.weight", "0 or more", &teacher)?;
         check(self.checkpoint.every > 0, "checkpoint.every", "at least 1", &self.checkpoint.every)?;
         let dropout = self.model.dropout.unwrap_or(0.0);
         check((0.0..1.0).contains(&dropout), "model.dropout", "in [0, 1)", &dropout)?;

@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use super::pairs::{Batches, Pairs};
 use super::report::{Report, StepReport};
-use super::{AdamW, Checkpoint, DevSettings, Settings, learning_rate, losses, samples};
+use super::{AdamW, Checkpoint, DevSettings, Settings, TeacherSettings, learning_rate, losses, samples};
 use crate::metrics;
 use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
 use crate::text::{Batch, Tokenizer};
@@ -63,6 +63,7 @@ pub struct Outcome {
 pub struct Trainer {
     settings: Settings,
     network: Bert,
+    teacher: Option<Bert>,
     tokenizer: Tokenizer,
     batches: Batches,
     optimizer: AdamW,
@@ -117,6 +118,8 @@ impl Trainer {
             }
             (start, _) => start == Start::Resume,
         };
+        let config = Config { pooling: settings.model.pooling.unwrap_or(config.pooling), ..config };
+        let teacher = settings.teacher.as_ref().map(|teacher| teacher_of(teacher, &tokenizer, device)).transpose()?;
         let (weights, started) = if resume {
             (Weights::load(&checkpoint.weights_path(), &config, device)?.0, Vec::new())
         } else if settings.model.from_scratch {
@@ -138,6 +141,7 @@ impl Trainer {
             batches: Batches::new(groups, settings.optimizer.batch_pairs, settings.data.max_tokens, settings.seed),
             report: Report::open(output, step)?,
             network: Bert::new(config, weights, device.clone()),
+            teacher,
             tokenizer,
             optimizer,
             checkpoint,
@@ -200,7 +204,15 @@ impl Trainer {
         let loss = &self.settings.loss;
         let similarity = losses::similarity(&vectors, loss.scale)?;
         let generation = losses::generation(&self.network, &states, &batch)?;
-        let total = ((&generation * loss.generation)? + (&similarity * loss.similarity)?)?;
+        let mut total = ((&generation * loss.generation)? + (&similarity * loss.similarity)?)?;
+        let mut relation_loss = None;
+        if let (Some(teacher), Some(settings)) = (&self.teacher, &self.settings.teacher) {
+            let sources = sources(&batch);
+            let taught = teacher.sentence_vectors(&teacher.forward(&sources, None)?.detach(), &sources)?;
+            let relation = losses::relation(&vectors, &taught)?;
+            total = (total + (&relation * settings.weight)?)?;
+            relation_loss = Some(f64::from(relation.to_scalar::<f32>()?));
+        }
         let gradients = total.backward()?;
         let learning_rate = learning_rate(self.step, &self.settings.optimizer);
         let gradient_norm = self.optimizer.step(self.network.weights(), &gradients, learning_rate)?;
@@ -209,6 +221,7 @@ impl Trainer {
             step: self.step,
             generation_loss: f64::from(generation.to_scalar::<f32>()?),
             similarity_loss: f64::from(similarity.to_scalar::<f32>()?),
+            relation_loss,
             in_batch_accuracy: losses::in_batch_accuracy(&vectors.detach())?,
             gradient_norm,
             learning_rate,
@@ -290,3 +303,31 @@ impl Trainer {
 
 /// Sentences that are scored at a time; even, so that pairs stay together.
 const DEV_BATCH: usize = 64;
+
+/// The source halves of a batch of pairs.
+fn sources(batch: &Batch) -> Batch {
+    let mut sources = Batch::new();
+    for row in 0..batch.len() {
+        let length = batch.segments_of(row).iter().take_while(|&&segment| segment == 0).count();
+        sources.push(&batch.ids_of(row)[..length], &batch.segments_of(row)[..length]);
+    }
+    sources
+}
+
+/// Loads the teacher, which must share the student's tokenizer.
+fn teacher_of(settings: &TeacherSettings, tokenizer: &Tokenizer, device: &Device) -> Result<Bert> {
+    let directory = ModelDirectory::open(&settings.model)?;
+    let config = directory.config()?;
+    let config = Config { pooling: settings.pooling.unwrap_or(config.pooling), ..config };
+    let path = directory.tokenizer_path();
+    let other = Tokenizer::from_file(&path)?;
+    let probe = "同一个 tokenizer? ABC 123";
+    if other.vocabulary() != tokenizer.vocabulary() || other.pieces(probe)? != tokenizer.pieces(probe)? {
+        return Err(Error::invalid(
+            format!("the teacher's {}", path.display()),
+            format!("the base's tokenizer, of {} pieces", tokenizer.vocabulary()),
+            format!("another, of {} pieces", other.vocabulary()),
+        ));
+    }
+    Ok(Bert::new(config.clone(), Weights::load(&directory.weights_path(), &config, device)?.0, device.clone()))
+}

@@ -5,7 +5,6 @@ mod kernel;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::host::{self, Values};
 use crate::{Error, Result};
@@ -74,14 +73,9 @@ impl AttentionLayout {
         parts
     }
 
-    fn cut_mut<'a>(&self, mut rows: &'a mut [f32], width: usize) -> Vec<&'a mut [f32]> {
-        let mut parts = Vec::with_capacity(self.source_lengths.len());
-        for (length, _) in self.lengths() {
-            let (part, rest) = rows.split_at_mut(length * width);
-            parts.push(part);
-            rows = rest;
-        }
-        parts
+    /// Numbers of each sequence in rows of `width`.
+    fn sizes(&self, width: usize) -> Vec<usize> {
+        self.lengths().map(|(length, _)| length * width).collect()
     }
 
     fn sequences<'a>(&self, qkv: &'a [f32], hidden: usize) -> Vec<Sequence<'a>> {
@@ -90,6 +84,20 @@ impl AttentionLayout {
         let sequences = parts.into_iter().zip(self.lengths());
         sequences.map(|(qkv, (length, source))| Sequence { qkv, length, source, heads: self.heads, head }).collect()
     }
+}
+
+/// The output [tokens, hidden] for queries, keys and values [tokens, 3 · hidden].
+pub(super) fn forward(qkv: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
+    let sequences = layout.sequences(qkv, hidden);
+    host::parts(&layout.sizes(hidden), |workspace: &mut Workspace, i, out| sequences[i].forward(workspace, out))
+}
+
+/// The gradient of queries, keys and values from that of the output.
+pub(super) fn backward(qkv: &[f32], gradient: &[f32], layout: &AttentionLayout, hidden: usize) -> Vec<f32> {
+    let (sequences, gradients) = (layout.sequences(qkv, hidden), layout.cut(gradient, hidden));
+    host::parts(&layout.sizes(3 * hidden), |workspace: &mut Workspace, i, out| {
+        sequences[i].backward(workspace, gradients[i], out);
+    })
 }
 
 struct Attention(AttentionLayout);
@@ -101,36 +109,19 @@ impl CustomOp1 for Attention {
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (tokens, width) = layout.shape().dims2()?;
-        let hidden = width / 3;
-        let qkv = host::slice(qkv, layout)?;
-        let mut out = vec![0f32; tokens * hidden];
-        self.0
-            .sequences(qkv, hidden)
-            .into_par_iter()
-            .zip(self.0.cut_mut(&mut out, hidden))
-            .for_each_init(Workspace::default, |workspace, (sequence, out)| sequence.forward(workspace, out));
-        Ok((CpuStorage::F32(out), Shape::from((tokens, hidden))))
+        let out = forward(host::slice(qkv, layout)?, &self.0, width / 3);
+        Ok((CpuStorage::F32(out), Shape::from((tokens, width / 3))))
     }
 
     fn bwd(&self, qkv: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let hidden = qkv.dim(1)? / 3;
         let gradient = gradient.contiguous()?;
-        let (values, gradient) = (Values::of(qkv)?, Values::of(&gradient)?);
-        let mut out = vec![0f32; values.len()];
-        self.0
-            .sequences(&values, hidden)
-            .into_par_iter()
-            .zip(self.0.cut(&gradient, hidden))
-            .zip(self.0.cut_mut(&mut out, 3 * hidden))
-            .for_each_init(Workspace::default, |workspace, ((sequence, gradient), out)| {
-                sequence.backward(workspace, gradient, out);
-            });
+        let out = backward(&Values::of(qkv)?, &Values::of(&gradient)?, &self.0, qkv.dim(1)? / 3);
         host::tensor(out, qkv).map(Some)
     }
 }
 
 /// The same in candle's own operators, over sequences padded to the longest, for devices and types without our kernels.
-fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
+pub(super) fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
     let hidden = qkv.dim(1)? / 3;
     let (heads, head) = (layout.heads, hidden / layout.heads);
     let sequences = layout.source_lengths.len();
@@ -166,22 +157,27 @@ fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
     Ok(out.index_select(&packed, 0)?)
 }
 
+/// Whether a tensor of these rows and this width holds the queries, keys and values of the layout.
+pub(super) fn check(rows: &[usize], width: usize, layout: &AttentionLayout) -> Result<()> {
+    if rows == [layout.tokens()] && width > 0 && width.is_multiple_of(3 * layout.heads) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "attention input",
+        format!("[{}, 3 · hidden] with hidden a multiple of the {} heads", layout.tokens(), layout.heads),
+        format!("rows {rows:?} of width {width}"),
+    ))
+}
+
 /// Multi-head self-attention over packed sequences with UniLM's mask: `qkv` [tokens, 3 · hidden] holds queries, keys
 /// and values side by side; returns [tokens, hidden]. Scores are scaled by 1 / √(hidden / heads).
 ///
 /// # Errors
 /// The shape of `qkv` does not fit the layout, or candle refuses.
 pub fn attention(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
-    let fits = match qkv.dims() {
-        &[tokens, width] => tokens == layout.tokens() && width > 0 && width.is_multiple_of(3 * layout.heads),
-        _ => false,
-    };
-    if !fits {
-        return Err(Error::invalid(
-            "attention input",
-            format!("[{}, 3 · hidden] with hidden a multiple of the {} heads", layout.tokens(), layout.heads),
-            format!("{:?}", qkv.dims()),
-        ));
+    match qkv.dims() {
+        [rows @ .., width] => check(rows, *width, layout)?,
+        [] => check(&[], 0, layout)?,
     }
     if host::serves(qkv) {
         return Ok(qkv.contiguous()?.apply_op1(Attention(layout.clone()))?);

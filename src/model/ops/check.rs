@@ -1,5 +1,5 @@
-//! What the operators' tests share: our kernels in f32 against candle's own operators in f64, and both against
-//! central finite differences.
+//! What the operators' tests share: our kernels in f32 and their fallbacks against candle's own operators in f64, and
+//! all of them against central finite differences.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -47,19 +47,24 @@ fn loss(inputs: &[Tensor], f: &impl Fn(&[Tensor]) -> Result<Tensor>) -> f64 {
     (out * weights).unwrap().sum_all().unwrap().to_scalar().unwrap()
 }
 
-/// Compares output and gradients of `ours` in f32 with `composed` in f64, to 1e-5 of the largest value. Inputs up to 300 numbers
-/// are also compared with finite differences.
+/// Compares output and gradients of `ours` with `composed` in f64: in f32, where our kernels run, to 1e-5 of the largest
+/// value, and in f64, where `ours` falls back. Inputs up to 300 numbers are also compared with finite differences.
 pub(super) fn assert_same(
     inputs: &[Tensor],
     ours: impl Fn(&[Tensor]) -> Result<Tensor>,
     composed: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
-    let (out, gradients) = run(inputs, ours, DType::F32);
     let (expected, expected_gradients) = run(inputs, &composed, DType::F64);
-    assert_near("output", &out, &expected, 1e-5);
-    for (i, (gradient, expected)) in gradients.iter().zip(&expected_gradients).enumerate() {
-        assert_near(&format!("gradient of input {i}"), gradient, expected, 1e-5);
-    }
+    let compare = |name: &str, dtype: DType, tolerance: f64| {
+        let (out, gradients) = run(inputs, &ours, dtype);
+        assert_near(&format!("{name} output"), &out, &expected, tolerance);
+        for (i, (gradient, expected)) in gradients.iter().zip(&expected_gradients).enumerate() {
+            assert_near(&format!("{name} gradient of input {i}"), gradient, expected, tolerance);
+        }
+        gradients
+    };
+    compare("fallback's", DType::F64, 1e-9);
+    let gradients = compare("kernel's", DType::F32, 1e-5);
     if inputs.iter().map(Tensor::elem_count).sum::<usize>() > 300 {
         return;
     }

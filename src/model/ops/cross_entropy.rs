@@ -32,15 +32,6 @@ dispatched! {
 }
 
 dispatched! {
-    /// out = e^(x − log_sum) · scale.
-    fn probabilities(x: &[f32], log_sum: f32, scale: f32, out: &mut [f32]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = exp(x - log_sum) * scale;
-        }
-    }
-}
-
-dispatched! {
     /// x = e^(x − log_sum) · scale.
     pub(super) fn into_probabilities(x: &mut [f32], log_sum: f32, scale: f32) {
         for x in x {
@@ -76,15 +67,12 @@ impl CustomOp1 for CrossEntropy {
             candle_core::bail!("expected the forward pass of cross_entropy to have run")
         };
         let scale = gradient.to_scalar::<f32>()? / self.targets.len() as f32;
-        let mut out = vec![0f32; logits.elem_count()];
-        let values = Values::of(logits)?;
-        let vocabulary = values.len() / self.targets.len();
-        out.par_chunks_mut(vocabulary).zip(values.par_chunks(vocabulary)).zip(&self.targets).zip(log_sums).for_each(
-            |(((out, row), target), log_sum)| {
-                probabilities(row, *log_sum, scale, out);
-                out[*target as usize] -= scale;
-            },
-        );
+        let vocabulary = logits.dim(1)?;
+        let (out, _) = host::map(&Values::of(logits)?, vocabulary, |first, row| {
+            let i = first / vocabulary;
+            into_probabilities(row, log_sums[i], scale);
+            row[self.targets[i] as usize] -= scale;
+        });
         host::tensor(out, logits).map(Some)
     }
 }

@@ -1,7 +1,6 @@
 //! Dropout whose mask is a hash of (seed, position): nothing to store, the same on every device and thread count.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::host::{self, Values};
 use super::simd::dispatched;
@@ -57,22 +56,17 @@ fn split_mix(seed: u64) -> u64 {
 }
 
 dispatched! {
-    /// out = x · mask, where `first` is the position of the first number.
-    fn drop_values(x: &[f32], mask: Mask, first: u32, out: &mut [f32]) {
-        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
-            *out = x * mask.factor(first.wrapping_add(i as u32));
+    /// values = values · mask, where `first` is the position of the first number.
+    fn drop_values(values: &mut [f32], mask: Mask, first: u32) {
+        for (i, value) in values.iter_mut().enumerate() {
+            *value *= mask.factor(first.wrapping_add(i as u32));
         }
     }
 }
 
 /// x · mask, in parallel.
 pub(super) fn apply(x: &[f32], mask: Mask) -> Vec<f32> {
-    let mut out = vec![0f32; x.len()];
-    let task = host::rows_per_task(1);
-    out.par_chunks_mut(task).zip(x.par_chunks(task)).enumerate().for_each(|(i, (out, x))| {
-        drop_values(x, mask, (i * task) as u32, out);
-    });
-    out
+    host::map(x, host::rows_per_task(1), |first, values| drop_values(values, mask, first as u32)).0
 }
 
 struct Dropout(Mask);

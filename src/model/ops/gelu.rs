@@ -1,7 +1,6 @@
 //! GELU in its exact form, x · Φ(x) = x (1 + erf(x / √2)) / 2, alone or after a bias.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::host::{self, Values};
 use super::simd::{accumulate, dispatched, erf, exp};
@@ -21,43 +20,57 @@ fn slope(x: f32) -> f32 {
 }
 
 dispatched! {
-    fn forward(x: &[f32], out: &mut [f32]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = value(*x);
+    fn activate(x: &mut [f32]) {
+        for x in x {
+            *x = value(*x);
         }
     }
 }
 
 dispatched! {
-    fn backward(x: &[f32], gradient: &[f32], out: &mut [f32]) {
-        for ((out, x), g) in out.iter_mut().zip(x).zip(gradient) {
-            *out = g * slope(*x);
+    /// Turns the inputs into their gradients.
+    fn differentiate(x: &mut [f32], gradient: &[f32]) {
+        for (x, g) in x.iter_mut().zip(gradient) {
+            *x = g * slope(*x);
         }
     }
 }
 
 dispatched! {
-    fn forward_biased(x: &[f32], bias: &[f32], out: &mut [f32]) {
-        for (out, x) in out.chunks_exact_mut(bias.len()).zip(x.chunks_exact(bias.len())) {
-            for ((out, x), b) in out.iter_mut().zip(x).zip(bias) {
-                *out = value(x + b);
+    fn activate_biased(x: &mut [f32], bias: &[f32]) {
+        for x in x.chunks_exact_mut(bias.len()) {
+            for (x, b) in x.iter_mut().zip(bias) {
+                *x = value(*x + b);
             }
         }
     }
 }
 
 dispatched! {
-    fn backward_biased(x: &[f32], bias: &[f32], gradient: &[f32], out: &mut [f32], d_bias: &mut [f32]) {
-        let width = bias.len();
-        for ((out, x), g) in
-            out.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(gradient.chunks_exact(width))
-        {
-            for (((out, x), b), g) in out.iter_mut().zip(x).zip(bias).zip(g) {
-                *out = g * slope(x + b);
+    /// Turns the inputs into their gradients; adds to that of the bias.
+    fn differentiate_biased(x: &mut [f32], bias: &[f32], gradient: &[f32], d_bias: &mut [f32]) {
+        for (x, g) in x.chunks_exact_mut(bias.len()).zip(gradient.chunks_exact(bias.len())) {
+            for ((x, b), g) in x.iter_mut().zip(bias).zip(g) {
+                *x = g * slope(*x + b);
             }
-            accumulate(d_bias, out);
+            accumulate(d_bias, x);
         }
     }
+}
+
+/// gelu(x + bias), row by row.
+pub(super) fn forward_biased(x: &[f32], bias: &[f32]) -> Vec<f32> {
+    host::map(x, host::rows_per_task(bias.len()) * bias.len(), |_, x| activate_biased(x, bias)).0
+}
+
+/// Gradients of `x` and `bias`.
+pub(super) fn backward_biased(x: &[f32], bias: &[f32], gradient: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (d_x, partials) = host::map(x, host::rows_per_task(bias.len()) * bias.len(), |first, x| {
+        let mut d_bias = vec![0f32; bias.len()];
+        differentiate_biased(x, bias, &gradient[first..first + x.len()], &mut d_bias);
+        d_bias
+    });
+    (d_x, host::add_up(partials, bias.len()))
 }
 
 struct Gelu;
@@ -68,23 +81,18 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let x = host::slice(x, layout)?;
-        let mut out = vec![0f32; x.len()];
-        let task = host::rows_per_task(1);
-        out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| forward(x, out));
+        let (out, _) = host::map(host::slice(x, layout)?, host::rows_per_task(1), |_, x| activate(x));
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
-        let mut out = vec![0f32; x.elem_count()];
-        let task = host::rows_per_task(1);
-        let (values, gradient) = (Values::of(x)?, Values::of(&gradient)?);
-        out.par_chunks_mut(task)
-            .zip(values.par_chunks(task))
-            .zip(gradient.par_chunks(task))
-            .for_each(|((out, x), gradient)| backward(x, gradient, out));
-        host::tensor(out, x).map(Some)
+        let gradient = Values::of(&gradient)?;
+        let gradient: &[f32] = &gradient;
+        let (d_x, _) = host::map(&Values::of(x)?, host::rows_per_task(1), |first, x| {
+            differentiate(x, &gradient[first..first + x.len()]);
+        });
+        host::tensor(d_x, x).map(Some)
     }
 }
 
@@ -102,10 +110,7 @@ impl CustomOp2 for BiasGelu {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (x, bias) = (host::slice(x, x_layout)?, host::slice(bias, bias_layout)?);
-        let mut out = vec![0f32; x.len()];
-        let task = host::rows_per_task(bias.len()) * bias.len();
-        out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| forward_biased(x, bias, out));
+        let out = forward_biased(host::slice(x, x_layout)?, host::slice(bias, bias_layout)?);
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
 
@@ -117,22 +122,8 @@ impl CustomOp2 for BiasGelu {
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let mut out = vec![0f32; x.elem_count()];
-        let width = bias.elem_count();
-        let task = host::rows_per_task(width) * width;
-        let (values, biases, gradient) = (Values::of(x)?, Values::of(bias)?, Values::of(&gradient)?);
-        let biases: &[f32] = &biases;
-        let partials = out
-            .par_chunks_mut(task)
-            .zip(values.par_chunks(task))
-            .zip(gradient.par_chunks(task))
-            .map(|((out, x), gradient)| {
-                let mut d_bias = vec![0f32; width];
-                backward_biased(x, biases, gradient, out, &mut d_bias);
-                d_bias
-            })
-            .collect();
-        Ok((Some(host::tensor(out, x)?), Some(host::tensor(host::add_up(partials, width), bias)?)))
+        let (d_x, d_bias) = backward_biased(&Values::of(x)?, &Values::of(bias)?, &Values::of(&gradient)?);
+        Ok((Some(host::tensor(d_x, x)?), Some(host::tensor(d_bias, bias)?)))
     }
 }
 

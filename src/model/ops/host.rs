@@ -4,6 +4,7 @@ use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
 use parking_lot::RwLockReadGuard;
+use rayon::prelude::*;
 
 /// Numbers a task of parallel work handles at least: some ten microseconds, far above the cost of handing it over.
 /// A constant, so that partial sums, and with them every result, do not depend on the number of threads.
@@ -66,6 +67,62 @@ impl Deref for Values<'_> {
 /// A new tensor in host memory, of the shape of `like`.
 pub(super) fn tensor(values: Vec<f32>, like: &Tensor) -> candle_core::Result<Tensor> {
     Tensor::from_vec(values, like.shape(), like.device())
+}
+
+/// A copy of `from`, in parallel tasks of `task` numbers, each of which `f` then changes in place. `f` receives the position
+/// of its first number; its results come back in order.
+///
+/// The memory is not zeroed first: a copy into the cache costs less than a pass over memory on one thread.
+pub(super) fn map<R: Send>(from: &[f32], task: usize, f: impl Fn(usize, &mut [f32]) -> R + Sync) -> (Vec<f32>, Vec<R>) {
+    let mut out = Vec::with_capacity(from.len());
+    let results = out.spare_capacity_mut()[..from.len()]
+        .par_chunks_mut(task)
+        .zip(from.par_chunks(task))
+        .enumerate()
+        .map(|(i, (out, from))| f(i * task, out.write_copy_of_slice(from)))
+        .collect();
+    // SAFETY: the chunks cover the first `from.len()` numbers, and each was written by a copy.
+    unsafe { out.set_len(from.len()) };
+    (out, results)
+}
+
+/// Parts of the given lengths, one after the other; `f` receives each part's index and writes it, in parallel, over zeros. A
+/// thread's parts share a `W`.
+pub(super) fn parts<W: Default>(lengths: &[usize], f: impl Fn(&mut W, usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let total = lengths.iter().sum();
+    let mut out = Vec::with_capacity(total);
+    let mut rest = &mut out.spare_capacity_mut()[..total];
+    let mut parts = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (part, after) = rest.split_at_mut(*length);
+        parts.push(part);
+        rest = after;
+    }
+    parts.into_par_iter().enumerate().for_each_init(W::default, |shared, (i, part)| {
+        for number in part.iter_mut() {
+            number.write(0.0);
+        }
+        // SAFETY: the loop wrote every number of the part.
+        f(shared, i, unsafe { part.assume_init_mut() });
+    });
+    // SAFETY: the parts cover the first `total` numbers, and each was written.
+    unsafe { out.set_len(total) };
+    out
+}
+
+/// `row`, `count` times.
+pub(super) fn repeat(row: &[f32], count: usize) -> Vec<f32> {
+    let total = row.len() * count;
+    let mut out = Vec::with_capacity(total);
+    let task = rows_per_task(row.len()) * row.len();
+    out.spare_capacity_mut()[..total].par_chunks_mut(task.max(1)).for_each(|out| {
+        for out in out.chunks_exact_mut(row.len()) {
+            out.write_copy_of_slice(row);
+        }
+    });
+    // SAFETY: every chunk holds whole rows, and each row was written.
+    unsafe { out.set_len(total) };
+    out
 }
 
 /// Sums partial results in their order, which keeps the result independent of the threads.

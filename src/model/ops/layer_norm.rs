@@ -1,11 +1,10 @@
 //! Layer normalisation over the last axis, alone or after dropout and a residual connection.
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Shape, Tensor};
-use rayon::prelude::*;
 
 use super::dropout::{Mask, mask_like};
 use super::host::{self, Values};
-use super::simd::{dispatched, sum, sum_by};
+use super::simd::{accumulate, dispatched, sum, sum_by};
 use crate::{Error, Result};
 
 /// Mean and 1 / √(variance + ε) of a row.
@@ -61,77 +60,69 @@ dispatched! {
 }
 
 dispatched! {
-    /// out = x · mask + residual, where `first` is the position of the first number.
-    fn add_dropped(x: &[f32], residual: &[f32], mask: Mask, first: u32, out: &mut [f32]) {
-        for (i, ((out, x), r)) in out.iter_mut().zip(x).zip(residual).enumerate() {
-            *out = x.mul_add(mask.factor(first.wrapping_add(i as u32)), *r);
+    /// x = x · mask + residual, where `first` is the position of the first number.
+    fn add_after_dropout(x: &mut [f32], residual: &[f32], mask: Mask, first: u32) {
+        for (i, (x, r)) in x.iter_mut().zip(residual).enumerate() {
+            *x = x.mul_add(mask.factor(first.wrapping_add(i as u32)), *r);
         }
     }
 }
 
 dispatched! {
-    fn add(x: &[f32], residual: &[f32], out: &mut [f32]) {
-        for ((out, x), r) in out.iter_mut().zip(x).zip(residual) {
-            *out = x + r;
-        }
+    fn add(x: &mut [f32], residual: &[f32]) {
+        accumulate(x, residual);
     }
 }
 
-/// The rows that are normalised.
+/// What is added to `x` before it is normalised.
 #[derive(Clone, Copy)]
-enum Rows<'a> {
-    Plain(&'a [f32]),
-    Residual { x: &'a [f32], residual: &'a [f32], mask: Option<Mask> },
+struct Residual<'a> {
+    values: &'a [f32],
+    mask: Option<Mask>,
 }
 
-impl Rows<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Plain(x) | Self::Residual { x, .. } => x.len(),
+impl Residual<'_> {
+    /// Adds to numbers of `x` from the one at `first` on.
+    fn add_to(self, first: usize, x: &mut [f32]) {
+        let values = &self.values[first..first + x.len()];
+        match self.mask {
+            Some(mask) => add_after_dropout(x, values, mask, first as u32),
+            None => add(x, values),
         }
     }
+}
 
-    /// Writes the rows from the number at `first` on.
-    fn write(&self, first: usize, out: &mut [f32]) {
-        let range = first..first + out.len();
-        match *self {
-            Self::Plain(x) => out.copy_from_slice(&x[range]),
-            Self::Residual { x, residual, mask: None } => add(&x[range.clone()], &residual[range], out),
-            Self::Residual { x, residual, mask: Some(mask) } => {
-                add_dropped(&x[range.clone()], &residual[range], mask, first as u32, out);
-            }
+fn forward(x: &[f32], residual: Option<Residual<'_>>, weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+    let task = host::rows_per_task(weight.len()) * weight.len();
+    let (out, _) = host::map(x, task, |first, rows| {
+        if let Some(residual) = residual {
+            residual.add_to(first, rows);
         }
-    }
+        normalise(rows, weight, bias, eps);
+    });
+    out
+}
 
-    fn forward(&self, weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
-        let mut out = vec![0f32; self.len()];
-        let task = host::rows_per_task(weight.len()) * weight.len();
-        out.par_chunks_mut(task).enumerate().for_each(|(i, out)| {
-            self.write(i * task, out);
-            normalise(out, weight, bias, eps);
-        });
-        out
-    }
-
-    /// Gradients of the rows, and of weight and bias one after the other.
-    fn backward(&self, gradient: &[f32], weight: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
-        let width = weight.len();
-        let mut rows = vec![0f32; self.len()];
-        let task = host::rows_per_task(width) * width;
-        let partials = rows
-            .par_chunks_mut(task)
-            .zip(gradient.par_chunks(task))
-            .enumerate()
-            .map(|(i, (rows, gradient))| {
-                let mut parameters = vec![0f32; 2 * width];
-                let (d_weight, d_bias) = parameters.split_at_mut(width);
-                self.write(i * task, rows);
-                differentiate(rows, gradient, weight, eps, d_weight, d_bias, &mut vec![0f32; width]);
-                parameters
-            })
-            .collect();
-        (rows, host::add_up(partials, 2 * width))
-    }
+/// Gradients of the rows that were normalised, and of weight and bias one after the other.
+fn backward(
+    x: &[f32],
+    residual: Option<Residual<'_>>,
+    gradient: &[f32],
+    weight: &[f32],
+    eps: f32,
+) -> (Vec<f32>, Vec<f32>) {
+    let width = weight.len();
+    let (rows, partials) = host::map(x, host::rows_per_task(width) * width, |first, rows| {
+        if let Some(residual) = residual {
+            residual.add_to(first, rows);
+        }
+        let mut parameters = vec![0f32; 2 * width];
+        let (d_weight, d_bias) = parameters.split_at_mut(width);
+        let gradient = &gradient[first..first + rows.len()];
+        differentiate(rows, gradient, weight, eps, d_weight, d_bias, &mut vec![0f32; width]);
+        parameters
+    });
+    (rows, host::add_up(partials, 2 * width))
 }
 
 struct LayerNorm {
@@ -152,8 +143,8 @@ impl CustomOp3 for LayerNorm {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let rows = Rows::Plain(host::slice(x, x_layout)?);
-        let out = rows.forward(host::slice(weight, weight_layout)?, host::slice(bias, bias_layout)?, self.eps);
+        let (weight, bias) = (host::slice(weight, weight_layout)?, host::slice(bias, bias_layout)?);
+        let out = forward(host::slice(x, x_layout)?, None, weight, bias, self.eps);
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
 
@@ -167,7 +158,7 @@ impl CustomOp3 for LayerNorm {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
         let (rows, mut d_weight) =
-            Rows::Plain(&Values::of(x)?).backward(&Values::of(&gradient)?, &Values::of(weight)?, self.eps);
+            backward(&Values::of(x)?, None, &Values::of(&gradient)?, &Values::of(weight)?, self.eps);
         let d_bias = d_weight.split_off(weight.elem_count());
         Ok((Some(host::tensor(rows, x)?), Some(host::tensor(d_weight, weight)?), Some(host::tensor(d_bias, bias)?)))
     }
@@ -196,7 +187,7 @@ impl CustomOp3 for ResidualLayerNorm {
         let (x, residual) = (host::slice(x, x_layout)?, host::slice(residual, residual_layout)?);
         let parameters = host::slice(parameters, parameters_layout)?;
         let (weight, bias) = parameters.split_at(parameters.len() / 2);
-        let out = Rows::Residual { x, residual, mask: self.mask }.forward(weight, bias, self.eps);
+        let out = forward(x, Some(Residual { values: residual, mask: self.mask }), weight, bias, self.eps);
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
 
@@ -209,12 +200,10 @@ impl CustomOp3 for ResidualLayerNorm {
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let (rows, d_parameters) =
-            Rows::Residual { x: &Values::of(x)?, residual: &Values::of(residual)?, mask: self.mask }.backward(
-                &Values::of(&gradient)?,
-                &Values::of(parameters)?[..parameters.elem_count() / 2],
-                self.eps,
-            );
+        let values = (Values::of(x)?, Values::of(residual)?, Values::of(parameters)?);
+        let (weight, _) = values.2.split_at(parameters.elem_count() / 2);
+        let added = Residual { values: &values.1, mask: self.mask };
+        let (rows, d_parameters) = backward(&values.0, Some(added), &Values::of(&gradient)?, weight, self.eps);
         let d_residual = host::tensor(rows, residual)?;
         let d_x = match self.mask {
             Some(mask) => host::tensor(super::dropout::apply(&Values::of(&d_residual)?, mask), x)?,

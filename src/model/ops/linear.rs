@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::host::{self, Values};
-use super::matmul::{Matrix, Output, matmul};
+use super::matmul::{Matrix, add_product, product};
 use super::simd::{accumulate, dispatched};
 use crate::{Error, Result};
 
@@ -30,7 +30,7 @@ pub(super) fn column_sums(rows: &[f32], width: usize) -> Vec<f32> {
 }
 
 /// Output shape: that of `x` with its last size replaced.
-fn output_shape(x: &Layout, outputs: usize) -> Shape {
+pub(super) fn output_shape(x: &Layout, outputs: usize) -> Shape {
     let mut dims = x.dims().to_vec();
     if let Some(last) = dims.last_mut() {
         *last = outputs;
@@ -38,40 +38,35 @@ fn output_shape(x: &Layout, outputs: usize) -> Shape {
     Shape::from(dims)
 }
 
-fn forward(x: &[f32], weight: &[f32], outputs: usize, inputs: usize, bias: Option<&[f32]>) -> Vec<f32> {
-    let rows = x.len() / inputs;
-    let mut out = vec![0f32; rows * outputs];
-    let output = match bias {
-        Some(bias) => {
-            out.par_chunks_mut(host::rows_per_task(outputs) * outputs).for_each(|rows| {
-                for row in rows.chunks_exact_mut(outputs) {
-                    row.copy_from_slice(bias);
-                }
-            });
-            Output::Add
-        }
-        None => Output::Replace,
-    };
-    matmul(Matrix::new(x, rows, inputs), Matrix::new(weight, outputs, inputs).t(), &mut out, output);
+/// x · weightᵀ, for a weight of `outputs` × `inputs`.
+pub(super) fn forward(x: &[f32], weight: &[f32], (outputs, inputs): (usize, usize)) -> Vec<f32> {
+    product(Matrix::new(x, x.len() / inputs, inputs), Matrix::new(weight, outputs, inputs).t())
+}
+
+/// x · weightᵀ + bias.
+pub(super) fn forward_biased(x: &[f32], weight: &[f32], bias: &[f32], inputs: usize) -> Vec<f32> {
+    let (rows, outputs) = (x.len() / inputs, bias.len());
+    let mut out = host::repeat(bias, rows);
+    add_product(Matrix::new(x, rows, inputs), Matrix::new(weight, outputs, inputs).t(), &mut out);
     out
 }
 
 /// Gradients of `x` and `weight`, each only if it is wanted.
-fn backward(x: &Tensor, weight: &Tensor, gradient: &[f32]) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+pub(super) fn backward(
+    x: &Tensor,
+    weight: &Tensor,
+    gradient: &[f32],
+) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
     let (outputs, inputs) = weight.dims2()?;
     let rows = x.elem_count() / inputs;
     let gradient = Matrix::new(gradient, rows, outputs);
     let d_x = if x.track_op() {
-        let mut d_x = vec![0f32; x.elem_count()];
-        matmul(gradient, Matrix::new(&Values::of(weight)?, outputs, inputs), &mut d_x, Output::Replace);
-        Some(host::tensor(d_x, x)?)
+        Some(host::tensor(product(gradient, Matrix::new(&Values::of(weight)?, outputs, inputs)), x)?)
     } else {
         None
     };
     let d_weight = if weight.track_op() {
-        let mut d_weight = vec![0f32; weight.elem_count()];
-        matmul(gradient.t(), Matrix::new(&Values::of(x)?, rows, inputs), &mut d_weight, Output::Replace);
-        Some(host::tensor(d_weight, weight)?)
+        Some(host::tensor(product(gradient.t(), Matrix::new(&Values::of(x)?, rows, inputs)), weight)?)
     } else {
         None
     };
@@ -96,7 +91,7 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (outputs, inputs) = weight_layout.shape().dims2()?;
         let (x, weight) = (host::slice(x, x_layout)?, host::slice(weight, weight_layout)?);
-        let out = forward(x, weight, outputs, inputs, Some(host::slice(bias, bias_layout)?));
+        let out = forward_biased(x, weight, host::slice(bias, bias_layout)?, inputs);
         Ok((CpuStorage::F32(out), output_shape(x_layout, outputs)))
     }
 
@@ -132,7 +127,7 @@ impl CustomOp2 for Project {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (outputs, inputs) = weight_layout.shape().dims2()?;
         let (x, weight) = (host::slice(x, x_layout)?, host::slice(weight, weight_layout)?);
-        Ok((CpuStorage::F32(forward(x, weight, outputs, inputs, None)), output_shape(x_layout, outputs)))
+        Ok((CpuStorage::F32(forward(x, weight, (outputs, inputs))), output_shape(x_layout, outputs)))
     }
 
     fn bwd(
@@ -147,7 +142,7 @@ impl CustomOp2 for Project {
     }
 }
 
-fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
     let fits = match (x.dims().last(), weight.dims()) {
         (Some(&width), &[outputs, inputs]) => {
             width == inputs && inputs > 0 && outputs > 0 && bias.is_none_or(|bias| bias.dims() == [outputs])

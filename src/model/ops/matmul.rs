@@ -32,40 +32,56 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What happens to the numbers already in the output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
-    Replace,
-    Add,
+/// a · b, row by row.
+pub(super) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    let mut out = Vec::new();
+    product_into(a, b, &mut out);
+    out
 }
 
-/// `out` (+)= a · b, row by row, on all threads of the current rayon pool.
-pub(super) fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], output: Output) {
+/// Replaces `out` by a · b, row by row.
+pub(super) fn product_into(a: Matrix<'_>, b: Matrix<'_>, out: &mut Vec<f32>) {
+    let total = a.rows * b.columns;
+    out.clear();
+    if a.columns == 0 {
+        out.resize(total, 0.0);
+        return;
+    }
+    out.reserve(total);
+    // SAFETY: the vector has room for the product, which is written and not read; so `total` numbers are there after.
+    unsafe {
+        multiply(a, b, out.as_mut_ptr(), false);
+        out.set_len(total);
+    }
+}
+
+/// out += a · b, row by row.
+pub(super) fn add_product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
+    // Guards the unsafe call below.
+    assert_eq!(out.len(), a.rows * b.columns, "size of a matrix product");
+    // SAFETY: the slice has the size of the product.
+    unsafe { multiply(a, b, out.as_mut_ptr(), true) };
+}
+
+/// Writes a · b, or adds it, on all threads of the current rayon pool.
+///
+/// # Safety
+/// `out` has room for the product and overlaps neither input; if `add`, its numbers were written before.
+unsafe fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: *mut f32, add: bool) {
     // Guards the unsafe call below.
     assert_eq!(a.columns, b.rows, "inner sizes of a matrix product");
-    assert_eq!(out.len(), a.rows * b.columns, "size of a matrix product");
-    if out.is_empty() {
-        return;
-    }
-    if a.columns == 0 {
-        if output == Output::Replace {
-            out.fill(0.0);
-        }
-        return;
-    }
     let threads = rayon::current_num_threads();
     let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
-    // SAFETY: the strides span exactly the slices, whose lengths were checked, and `out` is borrowed mutably, so it
-    // overlaps neither input.
+    // SAFETY: the strides span exactly the slices of the inputs, whose lengths were checked; the caller answers for `out`.
     unsafe {
         gemm(
             a.rows,
             b.columns,
             a.columns,
-            out.as_mut_ptr(),
+            out,
             1,
             b.columns as isize,
-            output == Output::Add,
+            add,
             a.values.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -79,5 +95,30 @@ pub(super) fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], output: Outp
             false,
             parallelism,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_every_orientation_agree_with_the_definition() {
+        for (rows, inner, columns) in [(1, 1, 1), (2, 3, 5), (33, 7, 18), (3, 0, 2), (0, 4, 3), (70, 300, 41)] {
+            let a: Vec<f32> = (0..rows * inner).map(|i| (i % 7) as f32 - 3.0).collect();
+            let b: Vec<f32> = (0..inner * columns).map(|i| (i % 5) as f32 - 2.0).collect();
+            let mut expected = vec![0f32; rows * columns];
+            for (i, expected) in expected.iter_mut().enumerate() {
+                let (row, column) = (i / columns, i % columns);
+                *expected = (0..inner).map(|k| a[row * inner + k] * b[k * columns + column]).sum();
+            }
+            let (left, right) = (Matrix::new(&a, rows, inner), Matrix::new(&b, inner, columns));
+            assert_eq!(product(left, right), expected);
+            let mut transposed = vec![1f32; expected.len()];
+            add_product(right.t(), left.t(), &mut transposed);
+            for (i, value) in transposed.iter().enumerate() {
+                assert_eq!(*value, 1.0 + expected[i % rows * columns + i / rows]);
+            }
+        }
     }
 }

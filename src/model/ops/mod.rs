@@ -8,6 +8,7 @@
 //! Results depend neither on the number of threads nor on what other work the pool has.
 
 mod attention;
+mod blocks;
 mod cross_entropy;
 mod dropout;
 mod embedding;
@@ -21,8 +22,11 @@ mod tied_cross_entropy;
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod timing;
 
 pub use attention::{AttentionLayout, attention};
+pub use blocks::{linear_gelu, self_attention};
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
 pub use embedding::embedding;

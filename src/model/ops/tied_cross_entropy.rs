@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::cross_entropy::{checked_targets, composed, into_probabilities, log_sum_exp};
 use super::host;
 use super::linear::column_sums;
-use super::matmul::{Matrix, Output, matmul};
+use super::matmul::{Matrix, add_product, product, product_into};
 use super::simd::{accumulate, dispatched};
 use crate::{Error, Result};
 
@@ -51,18 +51,16 @@ impl TiedCrossEntropy {
         let width = hidden.len() / rows;
         let table = Matrix::new(embedding, vocabulary, width);
         let mut gradients = self.with_gradients.then(|| Gradients {
-            hidden: vec![0f32; hidden.len()],
-            embedding: vec![0f32; embedding.len()],
+            hidden: Vec::with_capacity(hidden.len()),
+            embedding: Vec::new(),
             bias: vec![0f32; vocabulary],
         });
-        let mut logits = vec![0f32; rows.min(CHUNK) * vocabulary];
+        let mut logits = Vec::new();
         let mut total = 0f64;
-        for (chunk, targets) in self.targets.chunks(CHUNK).enumerate() {
-            let span = chunk * CHUNK * width..(chunk * CHUNK + targets.len()) * width;
-            let states = Matrix::new(&hidden[span.clone()], targets.len(), width);
-            let logits = &mut logits[..targets.len() * vocabulary];
-            matmul(states, table.t(), logits, Output::Replace);
-            let share = 1.0 / rows as f32;
+        let share = 1.0 / rows as f32;
+        for (targets, states) in self.targets.chunks(CHUNK).zip(hidden.chunks(CHUNK * width)) {
+            let states = Matrix::new(states, targets.len(), width);
+            product_into(states, table.t(), &mut logits);
             let losses: Vec<f64> = logits
                 .par_chunks_mut(vocabulary)
                 .zip(targets)
@@ -79,10 +77,14 @@ impl TiedCrossEntropy {
                 .collect();
             total += losses.iter().sum::<f64>();
             if let Some(gradients) = &mut gradients {
-                let d_logits = Matrix::new(logits, targets.len(), vocabulary);
-                matmul(d_logits, table, &mut gradients.hidden[span], Output::Replace);
-                matmul(d_logits.t(), states, &mut gradients.embedding, Output::Add);
-                add(&column_sums(logits, vocabulary), &mut gradients.bias);
+                let d_logits = Matrix::new(&logits, targets.len(), vocabulary);
+                gradients.hidden.extend_from_slice(&product(d_logits, table));
+                if gradients.embedding.is_empty() {
+                    gradients.embedding = product(d_logits.t(), states);
+                } else {
+                    add_product(d_logits.t(), states, &mut gradients.embedding);
+                }
+                add(&column_sums(&logits, vocabulary), &mut gradients.bias);
             }
         }
         (total / rows as f64, gradients)

@@ -83,16 +83,18 @@ dispatched! {
     /// Softmax of scale · scores over the tokens each row sees, 0 over the others.
     fn softmax(scores: &mut [f32], width: usize, source: usize, scale: f32) {
         for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-            let (seen, unseen) = row.split_at_mut(source.max(i + 1));
-            let largest = max(seen);
-            for score in &mut *seen {
+            // Whole rows, whose width is a multiple of the lanes, so that no loop has a scalar rest.
+            let seen = source.max(i + 1);
+            row[seen..].fill(f32::NEG_INFINITY);
+            let largest = max(row);
+            for score in &mut *row {
                 *score = exp((*score - largest) * scale);
             }
-            let share = 1.0 / sum(seen);
-            for score in &mut *seen {
+            row[seen..].fill(0.0);
+            let share = 1.0 / sum(row);
+            for score in &mut *row {
                 *score *= share;
             }
-            unseen.fill(0.0);
         }
     }
 }

@@ -1,0 +1,40 @@
+# What it takes: git, Rust 1.95, a C compiler, make, and Python 3 with pip (to fetch ONNX Runtime, once).
+# Everything builds in the release profile, so that the demo and the tests share what they compile.
+
+CARGO ?= cargo
+MODEL := data/model
+SIMBERT := $(CARGO) run --release --locked --quiet --
+
+.DEFAULT_GOAL := help
+.PHONY: help vendor build model demo test train clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
+	@scripts/fetch-onnxruntime.sh
+
+build: vendor ## Build the simbert command: target/release/simbert.
+	$(CARGO) build --release --locked
+
+model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless they are there and newer than its weights.
+
+$(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
+	$(SIMBERT) export $(MODEL)
+
+demo: build ## Index the bundled FAQ bank, then search it, reword questions and serve.
+	$(SIMBERT) demo
+
+test: model ## Check the formatting, the lints and the documentation, and run every test.
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
+	$(CARGO) test --release --locked
+
+train: ## Train the bundled model again, by the settings in data/model/train.toml, and put it into data/model.
+	$(SIMBERT) train $(MODEL)/train.toml
+	cp $(addprefix runs/bundled/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+
+clean: ## Remove what was built, fetched and exported.
+	$(CARGO) clean
+	rm -rf vendor $(MODEL)/*.onnx $(MODEL)/weights.bin

@@ -1,0 +1,52 @@
+//! `BankService`.
+
+use tonic::{Request, Response, Status};
+
+use super::context::Context;
+use super::proto::bank_service_server::BankService;
+use super::{convert, limits, proto};
+use crate::engine::{BankName, BankSettings, Engine};
+
+/// Makes and removes banks.
+pub(super) struct Banks(pub Context);
+
+#[tonic::async_trait]
+impl BankService for Banks {
+    async fn create_bank(
+        &self,
+        request: Request<proto::CreateBankRequest>,
+    ) -> Result<Response<proto::CreateBankResponse>, Status> {
+        let proto::CreateBankRequest { name, description } = request.into_inner();
+        let name = BankName::new(name)?;
+        let description = limits::bytes("bank description", description, limits::METADATA_TEXT_BYTES)?;
+        let create = move |engine: &Engine| engine.create_bank(&name, BankSettings { description })?.status();
+        let (status, _) = self.0.in_engine(create).await?;
+        Ok(Response::new(proto::CreateBankResponse { bank: Some(convert::bank(status)) }))
+    }
+
+    async fn get_bank(
+        &self,
+        request: Request<proto::GetBankRequest>,
+    ) -> Result<Response<proto::GetBankResponse>, Status> {
+        let (status, _) = self.0.in_bank(request.into_inner().name, |bank| bank.status()).await?;
+        Ok(Response::new(proto::GetBankResponse { bank: Some(convert::bank(status)) }))
+    }
+
+    async fn list_banks(
+        &self,
+        _: Request<proto::ListBanksRequest>,
+    ) -> Result<Response<proto::ListBanksResponse>, Status> {
+        let (mut banks, _) = self.0.in_engine(|engine| engine.banks()).await?;
+        banks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Response::new(proto::ListBanksResponse { banks: banks.into_iter().map(convert::bank).collect() }))
+    }
+
+    async fn delete_bank(
+        &self,
+        request: Request<proto::DeleteBankRequest>,
+    ) -> Result<Response<proto::DeleteBankResponse>, Status> {
+        let name = BankName::new(request.into_inner().name)?;
+        self.0.in_engine(move |engine| engine.delete_bank(&name)).await?;
+        Ok(Response::new(proto::DeleteBankResponse {}))
+    }
+}

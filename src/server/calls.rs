@@ -1,0 +1,143 @@
+//! Around every call: its span, its deadline, and one line in the log.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::transport::server::TcpConnectInfo;
+use tonic::{Code, Status};
+use tracing::Instrument;
+
+/// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub Instant);
+
+/// tonic answers a passed `grpc-timeout` with CANCELLED, from outside of every service; gRPC wants
+/// DEADLINE_EXCEEDED. So our own clock runs ahead of tonic's by more than a timer tick.
+const AHEAD: Duration = Duration::from_millis(2);
+
+/// Wraps the routes of all services.
+#[derive(Clone)]
+pub(super) struct Calls<S>(pub S);
+
+impl<S> Service<Request<Body>> for Calls<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let started = Instant::now();
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let span = tracing::info_span!("call", method = request.uri().path(), peer = peer.map(tracing::field::display));
+        let timeout = timeout(request.headers());
+        let deadline = timeout.and_then(|t| started.checked_add(t.saturating_sub(AHEAD)));
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(Deadline(deadline));
+        }
+        let call = self.0.call(request);
+        let answer = async move {
+            let response = match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline.into(), call)
+                    .await
+                    .unwrap_or_else(|_| Ok(exceeded().into_http()))?,
+                None => call.await?,
+            };
+            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+            tracing::debug!(?code, elapsed = ?started.elapsed(), "answered");
+            Ok(response)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// What a caller hears whose deadline has passed.
+pub(super) fn exceeded() -> Status {
+    Status::deadline_exceeded("the call's deadline passed before the work was done; allow more time, or ask for less")
+}
+
+/// The `grpc-timeout` header: up to 8 digits and a unit.
+/// Source: gRPC over HTTP/2, section Requests. A malformed one counts as absent, as in tonic.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service that takes its time.
+    #[derive(Clone)]
+    struct Slow;
+
+    impl Service<Request<Body>> for Slow {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                Ok(Response::new(Body::empty()))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_passed_deadline_says_so() {
+        let call = |timeout: &str| {
+            let request = Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap();
+            Calls(Slow).call(request)
+        };
+        let response = call("20m").await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(call("10S").await.unwrap().headers().get("grpc-status").is_none());
+    }
+
+    #[test]
+    fn timeouts_are_read_in_every_unit_and_nonsense_is_none() {
+        let read =
+            |text: &str| timeout(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]));
+        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(read("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(read("4S"), Some(Duration::from_secs(4)));
+        assert_eq!(read("50m"), Some(Duration::from_millis(50)));
+        assert_eq!(read("60u"), Some(Duration::from_micros(60)));
+        assert_eq!(read("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for nonsense in ["", "S", "5", "-5S", "+5S", "123456789S", "5x", "５S"] {
+            let value = tonic::codegen::http::HeaderValue::from_bytes(nonsense.as_bytes()).unwrap();
+            assert_eq!(timeout(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), value)])), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What every service holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::ServerOptions;
+use super::gate::Gate;
+use crate::Result;
+use crate::engine::{Bank, BankName, Engine};
+
+/// The engine behind its gate. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub engine: Engine,
+    pub gate: Gate,
+    /// One permit for each open bulk stream.
+    pub streams: Arc<Semaphore>,
+    pub options: ServerOptions,
+    /// Cancelled when the server begins to shut down: streams end after the batch they are at.
+    pub stopping: CancellationToken,
+}
+
+impl Context {
+    pub fn new(engine: Engine, options: ServerOptions) -> Self {
+        let gate = Gate::new(options.max_concurrent, options.max_waiting);
+        let streams = Arc::new(Semaphore::new(options.max_streams as usize));
+        Self { engine, gate, streams, options, stopping: CancellationToken::new() }
+    }
+
+    /// Runs `work` with the engine; returns its result and how long it waited. See [`Gate::run`].
+    pub async fn in_engine<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T> + Send + 'static,
+    ) -> Result<(T, Duration), Status> {
+        let engine = self.engine.clone();
+        self.gate.run(move || work(&engine)).await
+    }
+
+    /// Runs `work` with a bank; returns its result and how long it waited. See [`Gate::run`].
+    pub async fn in_bank<T: Send + 'static>(
+        &self,
+        name: String,
+        work: impl FnOnce(Bank) -> Result<T> + Send + 'static,
+    ) -> Result<(T, Duration), Status> {
+        let name = BankName::new(name)?;
+        self.in_engine(move |engine| work(engine.bank(&name)?)).await
+    }
+}

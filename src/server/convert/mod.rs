@@ -1,0 +1,9 @@
+//! From the wire's messages to the engine's types, checked on the way, and back.
+
+mod filter;
+mod question;
+mod search;
+
+pub(super) use filter::filter;
+pub(super) use question::{bank, question, question_ids, question_message};
+pub(super) use search::{expand_request, generate_request, hit, paraphrase, query, search_request, timings};

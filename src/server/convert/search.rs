@@ -1,0 +1,178 @@
+//! Queries, samplings, hits and times.
+
+use std::time::Duration;
+
+use super::filter;
+use crate::engine::{ExpandRequest, Fusion, Hit, Query, SearchRequest, Timings};
+use crate::generate::{GenerateRequest, Paraphrase, Sampling};
+use crate::server::proto::expanded_search_request::Fusion as FusionMessage;
+use crate::server::proto::query::Kind;
+use crate::server::{limits, proto};
+use crate::{Error, Result};
+
+/// Hits when no number is asked for.
+const DEFAULT_HITS: usize = 10;
+/// Paraphrases when no number is asked for; as the reference has it.
+const DEFAULT_PARAPHRASES: usize = 20;
+/// Phrases of an expanded search when no number is asked for.
+const DEFAULT_PHRASES: usize = 8;
+/// Samples of an expanded search when no number is asked for: it needs few phrases, and soon.
+const DEFAULT_EXPANSION_SAMPLES: usize = 32;
+/// The constant of reciprocal rank fusion. Source: Cormack et al. 2009.
+const DEFAULT_RANK_CONSTANT: f32 = 60.0;
+
+/// A text, or a vector of finite numbers that has a direction.
+pub fn query(message: Option<proto::Query>) -> Result<Query> {
+    match message.and_then(|query| query.kind) {
+        Some(Kind::Text(text)) => limits::sentence("query text", text).map(Query::Text),
+        Some(Kind::Vector(proto::Vector { values })) => {
+            if values.iter().any(|x| !x.is_finite()) || values.iter().all(|&x| x == 0.0) {
+                return Err(Error::invalid("query vector", "finite numbers, not all zero", "another vector"));
+            }
+            Ok(Query::Vector(values))
+        }
+        None => Err(Error::invalid("query", "a text or a vector", "neither")),
+    }
+}
+
+/// One look-up.
+pub fn search_request(query: Query, options: Option<proto::SearchOptions>) -> Result<SearchRequest> {
+    let options = options.unwrap_or_default();
+    Ok(SearchRequest {
+        query,
+        k: limits::count("k", options.k, DEFAULT_HITS, limits::HITS)?,
+        filter: options.filter.map(filter).transpose()?,
+        min_score: options.min_score.map(min_score).transpose()?,
+        group_by_faq: options.group_by_faq,
+        exact: options.exact,
+    })
+}
+
+/// An expanded look-up.
+pub fn expand_request(message: proto::ExpandedSearchRequest) -> Result<ExpandRequest> {
+    let query = Query::Text(limits::sentence("query text", message.text)?);
+    let fusion = match message.fusion {
+        Some(FusionMessage::MaximumScore(_)) => Fusion::MaximumScore,
+        Some(FusionMessage::ReciprocalRank(fusion)) => {
+            let k = fusion.k.unwrap_or(DEFAULT_RANK_CONSTANT);
+            if !(k > 0.0 && k.is_finite()) {
+                return Err(Error::invalid("k of the reciprocal rank fusion", "a finite number above 0", k));
+            }
+            Fusion::ReciprocalRank { k }
+        }
+        None => Fusion::ReciprocalRank { k: DEFAULT_RANK_CONSTANT },
+    };
+    Ok(ExpandRequest {
+        search: search_request(query, message.options)?,
+        phrases: limits::count("phrases", message.phrases, DEFAULT_PHRASES, limits::PHRASES)?,
+        sampling: sampling(message.sampling, DEFAULT_EXPANSION_SAMPLES)?,
+        fusion,
+    })
+}
+
+/// A wish for similar questions.
+pub fn generate_request(message: proto::GenerateRequest) -> Result<GenerateRequest> {
+    Ok(GenerateRequest {
+        text: limits::sentence("text", message.text)?,
+        k: limits::count("k", message.k, DEFAULT_PARAPHRASES, limits::HITS)?,
+        sampling: sampling(message.sampling, Sampling::default().samples)?,
+        min_score: message.min_score.map(min_score).transpose()?,
+    })
+}
+
+fn min_score(score: f32) -> Result<f32> {
+    limits::in_range("min_score", score, -1.0..=1.0)
+}
+
+fn sampling(message: Option<proto::Sampling>, default_samples: usize) -> Result<Sampling> {
+    let message = message.unwrap_or_default();
+    let default = Sampling::default();
+    let above_zero = |what: &str, received: Option<f32>, default: f32, most: f32| {
+        let number = received.unwrap_or(default);
+        if number > 0.0 && number <= most {
+            return Ok(number);
+        }
+        Err(Error::invalid(what, format!("a number above 0 and at most {most}"), number))
+    };
+    Ok(Sampling {
+        samples: limits::count("samples", message.samples, default_samples, limits::SAMPLES)?,
+        max_tokens: limits::count("max_tokens", message.max_tokens, default.max_tokens, limits::SAMPLE_TOKENS)?,
+        temperature: above_zero("temperature", message.temperature, default.temperature, 10.0)?,
+        top_k: message.top_k.map_or(default.top_k, |k| k as usize),
+        top_p: above_zero("top_p", message.top_p, default.top_p, 1.0)?,
+        seed: message.seed.unwrap_or(default.seed),
+    })
+}
+
+/// A question found.
+pub fn hit(hit: Hit) -> proto::Hit {
+    proto::Hit {
+        question: Some(super::question_message(hit.question)),
+        score: hit.score,
+        rank_score: hit.rank_score,
+        phrase: hit.phrase,
+    }
+}
+
+/// A generated question.
+pub fn paraphrase(paraphrase: Paraphrase) -> proto::Paraphrase {
+    proto::Paraphrase { text: paraphrase.text, score: paraphrase.score }
+}
+
+/// The engine's times, with the wait at the server's own gate as part of the queue.
+pub fn timings(timings: Timings, waited: Duration) -> proto::Timings {
+    // Fails past 292 billion years only.
+    let duration = |d: Duration| prost_types::Duration::try_from(d).ok();
+    proto::Timings {
+        queue: duration(timings.queue + waited),
+        tokenise: duration(timings.tokenise),
+        infer: duration(timings.infer),
+        generate: duration(timings.generate),
+        search: duration(timings.search),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_fields_take_the_documented_defaults() {
+        let expand =
+            expand_request(proto::ExpandedSearchRequest { text: "怎么开户".to_owned(), ..Default::default() });
+        let expected = ExpandRequest {
+            search: SearchRequest::text("怎么开户", 10),
+            phrases: 8,
+            sampling: Sampling { samples: 32, max_tokens: 32, temperature: 1.0, top_k: 0, top_p: 0.95, seed: 42 },
+            fusion: Fusion::ReciprocalRank { k: 60.0 },
+        };
+        assert_eq!(expand.unwrap(), expected);
+        let generate =
+            generate_request(proto::GenerateRequest { text: "怎么开户".to_owned(), ..Default::default() });
+        let generate = generate.unwrap();
+        assert_eq!((generate.k, generate.sampling), (20, Sampling::default()));
+    }
+
+    #[test]
+    fn vectors_without_a_direction_are_refused() {
+        let vector =
+            |values: Vec<f32>| query(Some(proto::Query { kind: Some(Kind::Vector(proto::Vector { values })) }));
+        assert!(vector(vec![0.0, 2.0]).is_ok());
+        for bad in [vec![], vec![0.0, 0.0], vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0]] {
+            assert!(vector(bad).is_err());
+        }
+        assert!(query(None).is_err());
+    }
+
+    #[test]
+    fn sampling_out_of_range_is_refused() {
+        let refused = |message: proto::Sampling| sampling(Some(message), 100).unwrap_err().to_string();
+        assert!(refused(proto::Sampling { samples: Some(1001), ..Default::default() }).contains("1 to 1000"));
+        assert!(refused(proto::Sampling { temperature: Some(0.0), ..Default::default() }).contains("above 0"));
+        assert!(
+            refused(proto::Sampling { top_p: Some(1.5), ..Default::default() }).contains("at most 1, received 1.5")
+        );
+        assert!(refused(proto::Sampling { top_p: Some(f32::NAN), ..Default::default() }).contains("NaN"));
+        assert!(refused(proto::Sampling { max_tokens: Some(0), ..Default::default() }).contains("max_tokens"));
+    }
+}
