@@ -181,7 +181,11 @@ impl Banks {
         let litter = self.root.join(draft_name(REMOVED, name));
         fs::rename(&path, &litter).map_err(|e| Error::io("move the bank out of the way", &path, e))?;
         sync(&self.root)?;
-        fs::remove_dir_all(&litter).map_err(|e| Error::io("remove the bank's files", &litter, e))
+        if let Err(error) = fs::remove_dir_all(&litter) {
+            // The bank is gone all the same; its litter is cleared away when the folder is next opened.
+            tracing::warn!(path = %litter.display(), %error, "a deleted bank's files could not be removed");
+        }
+        Ok(())
     }
 }
 

@@ -15,13 +15,13 @@
 mod acknowledged;
 mod folder;
 mod parts;
-mod record;
 mod questions;
+mod record;
 
 pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
-pub use record::{Record, Value, value};
 pub use questions::{Change, Store, Stored};
+pub use record::{Record, Value, value};
 
 /// Version of the format on disk, in `bank.json`; raised when an older program could not read what is written.
 pub const FORMAT: u32 = 1;
