@@ -1,13 +1,261 @@
 //! `simbert bank`.
 
-use clap::Args;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
-/// Not written yet.
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::open::{self, parse_name};
+use super::{DataArgs, ModelArgs, hits};
+use crate::engine::{self, BankName, BankSettings, BankStatus, Engine, QuestionId};
+
+/// Questions that are read from a bank at once.
+const PAGE: usize = 1000;
+
+/// Make, inspect, export, verify and delete banks.
+///
+/// None of these encodes anything, so none needs ONNX Runtime. A bank that a server has open is refused, except by
+/// `list`.
 #[derive(Args)]
-pub struct Bank {}
+pub struct Bank {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an empty bank for the model.
+    Create {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        description: String,
+        #[command(flatten)]
+        model: ModelArgs,
+    },
+    /// List the banks.
+    List,
+    /// Show what a bank is and holds.
+    Status {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+    },
+    /// Show questions by their ids.
+    Get {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// List questions in the order of their ids.
+    ListQuestions {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        /// Start after this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+    },
+    /// Delete questions by their ids.
+    DeleteQuestions {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Delete a bank with all its questions.
+    Delete {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        /// Really.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write all questions as JSON Lines, which `simbert index` reads.
+    Export {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        /// The file; standard output when absent.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Read every question and vector, and check their checksums and their number.
+    Verify {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+    },
+}
 
 impl Bank {
     pub fn run(self) -> anyhow::Result<()> {
-        anyhow::bail!("`simbert bank` is not written yet")
+        let (data, json) = (self.data.data.as_path(), self.json);
+        let opened = |name: &BankName| open::bank_without_model(data, name);
+        let mut out = std::io::stdout().lock();
+        match self.command {
+            Command::Create { name, description, model } => {
+                let model = model.directory()?;
+                let engine = Engine::without_model(data, &model.fingerprint()?, model.config()?.hidden_size)?;
+                let status = engine.create_bank(&name, BankSettings { description })?.status()?;
+                print_status(&mut out, &status, json)?;
+            }
+            Command::List => {
+                let banks = Engine::without_model(data, "", 0)?.banks()?;
+                if json {
+                    writeln!(out, "{}", json!(banks.iter().map(status_json).collect::<Vec<_>>()))?;
+                    return Ok(());
+                }
+                for bank in &banks {
+                    let mib = bank.bytes_on_disk as f64 / f64::from(1 << 20);
+                    write!(
+                        out,
+                        "{:<24} {:>10} questions {:>8} FAQs {mib:>9.1} MiB",
+                        bank.name.as_str(),
+                        bank.questions,
+                        bank.faqs
+                    )?;
+                    writeln!(out, "  model {}  {}", bank.model_fingerprint, bank.settings.description)?;
+                }
+                if banks.is_empty() {
+                    eprintln!(
+                        "there is no bank in {}; `simbert index` or `simbert bank create` makes one",
+                        data.display()
+                    );
+                }
+            }
+            Command::Status { name } => print_status(&mut out, &opened(&name)?.status()?, json)?,
+            Command::Get { name, ids } => {
+                let found = opened(&name)?.get(&checked(&ids)?)?;
+                if let Some((missing, _)) = ids.iter().zip(&found).find(|(_, question)| question.is_none()) {
+                    bail!(
+                        "question `{missing}` was not found in bank `{name}`; `simbert bank list-questions` shows its ids"
+                    );
+                }
+                for question in found.into_iter().flatten() {
+                    let json =
+                        if json { serde_json::to_string(&question) } else { serde_json::to_string_pretty(&question) };
+                    writeln!(out, "{}", json?)?;
+                }
+            }
+            Command::ListQuestions { name, after, limit } => {
+                let after = after.map(QuestionId::new).transpose()?;
+                let questions = opened(&name)?.list(after.as_ref(), limit)?;
+                if json {
+                    questions.iter().try_for_each(|q| anyhow::Ok(writeln!(out, "{}", serde_json::to_string(q)?)?))?;
+                } else {
+                    hits::print_questions(&mut out, &questions)?;
+                }
+            }
+            Command::DeleteQuestions { name, ids } => {
+                let deleted = opened(&name)?.delete(&checked(&ids)?)?;
+                match json {
+                    true => writeln!(out, "{}", json!({"deleted": deleted}))?,
+                    false => writeln!(out, "{deleted} of {} questions deleted", ids.len())?,
+                }
+            }
+            Command::Delete { name, yes } => {
+                let engine = Engine::without_model(data, "", 0)?;
+                if !yes {
+                    let found = engine.banks()?.into_iter().find(|bank| bank.name == name);
+                    let questions = found.with_context(|| format!("bank `{name}` was not found"))?.questions;
+                    bail!("bank `{name}` holds {questions} questions; pass `--yes` to delete it");
+                }
+                engine.delete_bank(&name)?;
+                match json {
+                    true => writeln!(out, "{}", json!({"deleted": name}))?,
+                    false => writeln!(out, "bank `{name}` deleted")?,
+                }
+            }
+            Command::Export { name, output: None } => {
+                export(&opened(&name)?, &mut BufWriter::new(out))?;
+            }
+            Command::Export { name, output: Some(path) } => {
+                let bank = opened(&name)?;
+                let file = File::create(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
+                let questions = export(&bank, &mut BufWriter::new(file))?;
+                match json {
+                    true => writeln!(out, "{}", json!({"exported": questions, "file": path}))?,
+                    false => writeln!(out, "{questions} questions written to {}", path.display())?,
+                }
+            }
+            Command::Verify { name } => {
+                let bank = opened(&name)?;
+                let bar = open::bar("questions verified")?;
+                let verified = bank.verify(&|done, total| {
+                    bar.set_length(total);
+                    bar.set_position(done);
+                });
+                bar.finish_and_clear();
+                match (json, verified?) {
+                    (true, questions) => writeln!(out, "{}", json!({"bank": name, "verified": questions}))?,
+                    (false, questions) => {
+                        writeln!(out, "bank `{name}`: all {questions} questions are as they were written")?
+                    }
+                }
+            }
+        }
+        Ok(())
     }
+}
+
+fn checked(ids: &[String]) -> crate::Result<Vec<QuestionId>> {
+    ids.iter().map(QuestionId::new).collect()
+}
+
+fn export(bank: &engine::Bank, out: &mut impl Write) -> anyhow::Result<u64> {
+    let bar = open::bar("questions exported")?;
+    bar.set_length(bank.status()?.questions);
+    let mut after = None;
+    loop {
+        let page = bank.list(after.as_ref(), PAGE)?;
+        for question in &page {
+            serde_json::to_writer(&mut *out, question)?;
+            out.write_all(b"\n")?;
+        }
+        bar.inc(page.len() as u64);
+        match page.into_iter().last() {
+            Some(last) => after = Some(last.id),
+            None => break,
+        }
+    }
+    out.flush()?;
+    bar.finish_and_clear();
+    Ok(bar.position())
+}
+
+fn status_json(status: &BankStatus) -> serde_json::Value {
+    json!({
+        "name": status.name,
+        "description": status.settings.description,
+        "questions": status.questions,
+        "faqs": status.faqs,
+        "dimension": status.dimension,
+        "model_fingerprint": status.model_fingerprint,
+        "bytes_on_disk": status.bytes_on_disk,
+    })
+}
+
+fn print_status(out: &mut impl Write, status: &BankStatus, json: bool) -> anyhow::Result<()> {
+    if json {
+        writeln!(out, "{}", status_json(status))?;
+        return Ok(());
+    }
+    writeln!(out, "bank         {}", status.name)?;
+    if !status.settings.description.is_empty() {
+        writeln!(out, "description  {}", status.settings.description)?;
+    }
+    writeln!(out, "questions    {}", status.questions)?;
+    writeln!(out, "FAQs         {}", status.faqs)?;
+    writeln!(out, "vectors      {} wide, by model {}", status.dimension, status.model_fingerprint)?;
+    writeln!(out, "on disk      {:.1} MiB", status.bytes_on_disk as f64 / f64::from(1 << 20))?;
+    Ok(())
 }

@@ -39,8 +39,8 @@ impl FromStr for Filter {
             return Ok(if absent { Self::Not(Box::new(filter)) } else { filter });
         };
         let (key, value) = (text[..place].trim(), text[place + sign.len()..].trim());
-        if key.is_empty() {
-            return refuse("a key before the comparison");
+        if key.is_empty() || key.starts_with('!') {
+            return refuse("a key before the comparison, as in `key=value` or `key!=value`");
         }
         match sign {
             "=" => Ok(one_of(key, value)),
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for written in ["", "!", "=zh", "n>=many", "n<", "n>=NaN", "faq_id", "  "] {
+        for written in ["", "!", "=zh", "n>=many", "n<", "n>=NaN", "faq_id", "  ", "!n=1"] {
             assert!(written.parse::<Filter>().is_err(), "{written}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::index::VectorIndex;
@@ -33,7 +33,12 @@ impl Linker {
     /// Has the index looked after, soon.
     pub(super) fn call(&self) {
         if let Some(calls) = &self.calls {
-            let _ = calls.try_send(()); // full: a look is due anyway
+            // Full is fine: a look is due anyway.
+            if let Err(TrySendError::Disconnected(())) = calls.try_send(()) {
+                tracing::error!(
+                    "the linker has died; new vectors are compared with one by one until the bank is reopened"
+                );
+            }
         }
     }
 }

@@ -7,9 +7,9 @@
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
 mod bank;
+mod banks;
 mod catalogue;
 mod encoder;
-mod engine;
 mod expand;
 mod filter;
 mod import;
@@ -21,8 +21,8 @@ mod search;
 mod write;
 
 pub use bank::{Bank, BankSettings, BankStatus};
+pub use banks::{Engine, EngineOptions};
 pub use encoder::{QuestionWriter, SentenceEncoder};
-pub use engine::{Engine, EngineOptions};
 pub(crate) use expand::{DEEPER, fuse};
 pub use filter::FILTER_SYNTAX;
 pub use import::{QuestionFile, QuestionFormat};

@@ -11,10 +11,6 @@ use super::graph::Graph;
 use super::{Neighbour, Progress, VectorIndex, VectorQuery, check_unit};
 use crate::{Error, Result};
 
-/// What one step in the graph costs, in comparisons of the exact search: it visits about so many vectors for each
-/// of the `width` kept, scattered in memory. Measured at 312 wide vectors; the choice is flat around the optimum.
-const VISITS: u64 = 64;
-
 /// The graph takes in new vectors when so many wait; fewer are compared one by one in some ten microseconds.
 const WORTH_LINKING: u64 = 512;
 
@@ -30,13 +26,17 @@ pub struct HnswSettings {
     pub build_width: usize,
     /// Candidates kept while searching, 1 to 4096; never less than twice the `k` of a search.
     pub search_width: usize,
+    /// What a walk costs for each candidate kept, in vectors compared one after the other; it tells when comparing with
+    /// all allowed vectors is quicker. At 20,000 vectors of width 312 a walk of width 64 took as long as 6,000
+    /// comparisons (`cargo test --release --test bank -- --ignored --nocapture speed`). 0 always walks.
+    pub walk_cost: u64,
     /// Threads that link points; 0 means half of the cores, so that searches keep the others.
     pub build_threads: usize,
 }
 
 impl Default for HnswSettings {
     fn default() -> Self {
-        Self { links: 16, build_width: 200, search_width: 64, build_threads: 0 }
+        Self { links: 16, build_width: 200, search_width: 64, walk_cost: 96, build_threads: 0 }
     }
 }
 
@@ -114,8 +114,9 @@ impl Hnsw {
 
     /// Whether comparing with `allowed` vectors is quicker than finding them in a graph of `linked`: the graph must
     /// visit linked / allowed vectors for each one that it may keep.
-    fn exact_is_quicker(allowed: u64, linked: u64, width: usize) -> bool {
-        allowed.saturating_mul(allowed) <= linked.saturating_mul(width as u64 * VISITS)
+    fn exact_is_quicker(&self, allowed: u64, linked: u64, width: usize) -> bool {
+        let walk = (width as u64).saturating_mul(self.settings.walk_cost);
+        allowed.saturating_mul(allowed) <= linked.saturating_mul(walk)
     }
 
     /// Links `ids` into `graph`; returns those it got to before `stop`.
@@ -162,7 +163,7 @@ impl Hnsw {
     fn maintain_once(&self, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
         let state = self.state.read();
         let worth_a_graph =
-            !Self::exact_is_quicker(state.table.live.len(), state.table.live.len(), self.settings.search_width);
+            !self.exact_is_quicker(state.table.live.len(), state.table.live.len(), self.settings.search_width);
         let Some(graph) = state.graph.clone() else {
             drop(state);
             return if worth_a_graph { self.rebuild(stop, progress).map(|()| true) } else { Ok(false) };
@@ -215,7 +216,7 @@ impl VectorIndex for Hnsw {
         let k = query.k.min(allowed.len() as usize);
         let width = self.settings.search_width.max(k.saturating_mul(2));
         let graph = match &state.graph {
-            Some(graph) if !query.exact && !Self::exact_is_quicker(allowed.len(), state.linked.len(), width) => graph,
+            Some(graph) if !query.exact && !self.exact_is_quicker(allowed.len(), state.linked.len(), width) => graph,
             _ => return table.nearest(query.vector, k, allowed),
         };
         let inside = (filtered.is_some() || state.dead > 0).then_some(allowed);

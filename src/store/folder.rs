@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::acknowledged::{Acknowledged, Counts};
-use super::{FORMAT, store};
+use super::{FORMAT, questions};
 use crate::{Error, Result};
 
 /// What never changes in a bank's life; `bank.json`.
@@ -181,13 +181,17 @@ impl Banks {
         let litter = self.root.join(draft_name(REMOVED, name));
         fs::rename(&path, &litter).map_err(|e| Error::io("move the bank out of the way", &path, e))?;
         sync(&self.root)?;
-        fs::remove_dir_all(&litter).map_err(|e| Error::io("remove the bank's files", &litter, e))
+        if let Err(error) = fs::remove_dir_all(&litter) {
+            // The bank is gone all the same; its litter is cleared away when the folder is next opened.
+            tracing::warn!(path = %litter.display(), %error, "a deleted bank's files could not be removed");
+        }
+        Ok(())
     }
 }
 
 /// Writes an empty bank's files into its draft.
 fn fill(draft: &Path, facts: &BankFacts) -> Result<()> {
-    let db = store::open_sled(draft)?;
+    let db = questions::open_sled(draft)?;
     db.flush().map_err(|e| Error::store("make the bank", e))?;
     drop(db);
     Acknowledged::open(draft.join("acknowledged"))?.write(Counts::default())?;

@@ -15,13 +15,13 @@
 mod acknowledged;
 mod folder;
 mod parts;
+mod questions;
 mod record;
-mod store;
 
 pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
+pub use questions::{Change, Store, Stored};
 pub use record::{Record, Value, value};
-pub use store::{Change, Store, Stored};
 
 /// Version of the format on disk, in `bank.json`; raised when an older program could not read what is written.
 pub const FORMAT: u32 = 1;

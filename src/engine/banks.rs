@@ -79,6 +79,16 @@ impl Engine {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// An engine for work that encodes nothing (reading, deleting, verifying, making banks), on behalf of the model of
+    /// this fingerprint and width. Encoding is refused.
+    ///
+    /// # Errors
+    /// The folder of banks cannot be made or read.
+    pub fn without_model(data: &Path, fingerprint: &str, dimension: usize) -> Result<Self> {
+        let absent = NoModel { fingerprint: fingerprint.to_owned(), dimension };
+        Ok(Self::with_encoder(data, Arc::new(absent))?.without_graphs())
+    }
+
     /// The same engine with a writer of similar questions. Its banks are opened anew.
     #[must_use]
     pub fn with_writer(&self, writer: Arc<dyn QuestionWriter>) -> Self {
@@ -230,6 +240,25 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// Stands in for a model that is not loaded.
+struct NoModel {
+    fingerprint: String,
+    dimension: usize,
+}
+
+impl SentenceEncoder for NoModel {
+    fn encode(&self, _: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+        let reason = format!("no model is loaded; load model {}", self.fingerprint);
+        Err(Error::Unavailable { what: "encoding".to_owned(), reason })
+    }
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 }
 
