@@ -159,6 +159,15 @@ fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
+/// Intersection over union of the characters of two sentences, folded: 0 to 1, and 1 where neither has any.
+pub fn overlap(a: &str, b: &str) -> f64 {
+    let (a, b): (HashSet<char>, HashSet<char>) = (fold(a).chars().collect(), fold(b).chars().collect());
+    match a.union(&b).count() {
+        0 => 1.0,
+        union => a.intersection(&b).count() as f64 / union as f64,
+    }
+}
+
 /// What two spellings of one sentence share: width, case, space and punctuation folded away.
 pub fn fold(text: &str) -> String {
     text.nfkc().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -217,6 +226,14 @@ mod tests {
         let (_a, tsv) = write("b.tsv", "怎么退款\t如何退款\n只有一句\n");
         let error = Pairs::read(&[tsv], &[]).unwrap_err().to_string();
         assert!(error.contains("b.tsv:2: expected two sentences"), "{error}");
+    }
+
+    #[test]
+    fn overlap_is_of_folded_characters() {
+        assert_eq!(overlap("怎么退款？", "怎么退款"), 1.0);
+        assert_eq!(overlap("怎么退款", "如何退款"), 1.0 / 3.0);
+        assert_eq!(overlap("退钱", "登录"), 0.0);
+        assert_eq!(overlap("？", ""), 1.0);
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub struct DataSettings {
     /// Most tokens of a packed pair.
     #[serde(default = "max_tokens")]
     pub max_tokens: usize,
+    /// Leave out groups whose first two sentences share more of their characters than this, 0 to 1 (intersection over
+    /// union of the folded characters), so that what is left says the same in other words.
+    #[serde(default)]
+    pub max_overlap: Option<f64>,
     /// Files whose sentences (any tab-separated column) must not be trained on: every group that shares one is left
     /// out, after folding width, case, space and punctuation.
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 
-use super::pairs::{Batches, Pairs};
+use super::pairs::{Batches, Pairs, overlap};
 use super::report::{Report, StepReport};
 use super::{
     AdamW, Checkpoint, DevSettings, OptimizerSettings, Settings, TeacherSettings, learning_rate, losses, samples,
@@ -136,7 +136,17 @@ impl Trainer {
             optimizer.restore(&state, steps)?;
             step = steps;
         }
-        let Pairs { groups, excluded } = Pairs::read(&settings.data.pairs, &settings.data.exclude)?;
+        let Pairs { mut groups, excluded } = Pairs::read(&settings.data.pairs, &settings.data.exclude)?;
+        if let Some(most) = settings.data.max_overlap {
+            groups.retain(|group| overlap(&group[0], &group[1]) <= most);
+            if groups.len() < 2 {
+                return Err(Error::invalid(
+                    "training setting `data.max_overlap`",
+                    "a value that leaves two or more groups",
+                    format!("{most}, which leaves {}", groups.len()),
+                ));
+            }
+        }
         let begin = (groups.len(), excluded, started);
         let OptimizerSettings { batch_pairs, steps, .. } = settings.optimizer;
         let mut batches = Batches::new(groups, batch_pairs, settings.data.max_tokens, settings.seed);
