@@ -17,6 +17,7 @@ pub struct ClientOptions {
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a call may take, where it names no other time itself. For a stream: until its first reply.
+    /// A call that takes longer ends as CANCELLED.
     pub timeout: Option<Duration>,
     /// Bytes of the largest message in and out.
     pub max_message_bytes: usize,

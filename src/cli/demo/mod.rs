@@ -25,6 +25,8 @@ use print::Print;
 
 /// The name of the demo's bank.
 const BANK: &str = "demo";
+/// Samples of which the best similar questions are shown.
+const SAMPLES: u32 = 48;
 /// Calls of which the latency is shown.
 const REPEATS: usize = 50;
 
@@ -89,7 +91,9 @@ impl Demo {
     }
 
     async fn show(&self, address: SocketAddr, writes: bool, print: &Print) -> anyhow::Result<()> {
-        let mut client = Client::connect(format!("http://{address}"), &ClientOptions::default()).await?;
+        // A busy machine may take minutes to write questions; Ctrl-C ends the wait.
+        let options = ClientOptions { timeout: None, ..ClientOptions::default() };
+        let mut client = Client::connect(format!("http://{address}"), &options).await?;
         make_bank(&mut client).await?;
         let indexed = bulk::index(&mut client, BANK, &self.questions).await?;
         print.step(&indexed);
@@ -138,7 +142,12 @@ impl Demo {
     }
 
     async fn generate(&self, client: &mut Client, query: &str, print: &Print) -> anyhow::Result<()> {
-        let request = proto::GenerateRequest { text: query.to_owned(), k: Some(8), ..Default::default() };
+        let request = proto::GenerateRequest {
+            text: query.to_owned(),
+            k: Some(8),
+            sampling: Some(proto::Sampling { samples: Some(SAMPLES), ..Default::default() }),
+            ..Default::default()
+        };
         let spinner = spinner("Writing similar questions");
         let (response, round_trip) = timed(client.paraphrases.generate(request)).await?;
         spinner.finish_and_clear();
