@@ -65,8 +65,15 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The model directory. One that was never exported is exported first, and standard error says so; graphs that
+    /// were made from other weights are refused where they are opened, never replaced unasked.
     fn directory(&self) -> crate::Result<ModelDirectory> {
-        ModelDirectory::open(&self.model)
+        let directory = ModelDirectory::open(&self.model)?;
+        if !directory.encoder_path().exists() {
+            eprintln!("writing the ONNX graphs of {}, as there are none", directory.root().display());
+            crate::onnx::export(&directory)?;
+        }
+        Ok(directory)
     }
 
     fn runtime(&self) -> RuntimeOptions {

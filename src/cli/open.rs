@@ -29,7 +29,7 @@ pub fn parse_name(text: &str) -> crate::Result<BankName> {
 pub fn engine(data: &DataArgs, model: &ModelArgs) -> crate::Result<Engine> {
     let engine = Engine::open(EngineOptions {
         data: data.data.clone(),
-        model: model.model.clone(),
+        model: model.directory()?.root().to_owned(),
         onnxruntime: model.onnxruntime.clone(),
         threads: model.threads,
     })?;

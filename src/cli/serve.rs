@@ -104,7 +104,7 @@ pub(super) fn start_log(level: &str) {
 pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path) -> anyhow::Result<Engine> {
     Ok(Engine::open(EngineOptions {
         data: data.to_owned(),
-        model: model.model.clone(),
+        model: model.directory()?.root().to_owned(),
         onnxruntime: model.onnxruntime.clone(),
         threads: model.threads,
     })?)
