@@ -31,9 +31,10 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 	$(CARGO) test --release --locked
 
-train: ## Train the bundled model again, by the settings in data/model/train.toml, and put it into data/model.
-	$(SIMBERT) train $(MODEL)/train.toml
-	cp $(addprefix runs/bundled/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+train: vendor ## Train the bundled model again, stage by stage as in data/model/training, into data/model. Takes hours.
+	$(SIMBERT) train $(MODEL)/training/1-write.toml --stop-after 1190
+	$(SIMBERT) train $(MODEL)/training/2-other-words.toml
+	cp $(addprefix runs/2-other-words/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean

@@ -85,7 +85,7 @@ impl ModelArgs {
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {
     /// Folder of the banks.
-    #[arg(long, value_name = "DIR", env = "SIMBERT_DATA", default_value = "simbert-data")]
+    #[arg(long, value_name = "DIR", env = "SIMBERT_DATA", default_value = "simbert-data", global = true)]
     pub data: PathBuf,
 }
 
@@ -109,8 +109,32 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error and its causes as one line. Our own errors quote their cause, which is not said twice then.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let quoted = crate::Error::io("read it", "a.csv", std::io::Error::other("bad sector"));
+        assert_eq!(message(&quoted.into()), "a.csv: cannot read it: bad sector");
+        let wrapped = anyhow::Error::from(std::io::Error::other("bad sector")).context("nothing was indexed");
+        assert_eq!(message(&wrapped), "nothing was indexed: bad sector");
     }
 }
