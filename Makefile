@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test train clean
+.PHONY: help vendor build model demo test bench train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -31,10 +31,14 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 	$(CARGO) test --release --locked
 
+bench: ## Time a search through the graph beside an exact one.
+	$(CARGO) bench --locked --bench search
+
 train: vendor ## Train the bundled model again, stage by stage as in data/model/training, into data/model. Takes hours.
 	$(SIMBERT) train $(MODEL)/training/1-write.toml --stop-after 1190
 	$(SIMBERT) train $(MODEL)/training/2-other-words.toml
-	cp $(addprefix runs/2-other-words/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+	$(SIMBERT) train $(MODEL)/training/3-everyday.toml
+	cp $(addprefix runs/3-everyday/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean

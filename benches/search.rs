@@ -1,0 +1,60 @@
+//! One look-up through the graph beside one that compares with every vector, over clustered unit vectors.
+//!
+//! `make bench` prints the times of both and how many of the exact top ten the graph found.
+
+use std::sync::atomic::AtomicBool;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use simbert::index::{Hnsw, HnswSettings, VectorIndex, VectorQuery};
+
+const VECTORS: usize = 20_000;
+const DIMENSION: usize = 384;
+const CLUSTERS: usize = 500;
+const QUERIES: usize = 200;
+
+/// Unit vectors around random centres, as questions lie around topics.
+fn clustered(random: &mut ChaCha8Rng, centres: &[Vec<f32>]) -> Vec<f32> {
+    let centre = &centres[random.random_range(0..centres.len())];
+    let noisy = centre.iter().map(|c| c + random.random_range(-0.5..0.5)).collect::<Vec<f32>>();
+    let length = noisy.iter().map(|x| x * x).sum::<f32>().sqrt();
+    noisy.into_iter().map(|x| x / length).collect()
+}
+
+fn search(criterion: &mut Criterion) {
+    let mut random = ChaCha8Rng::seed_from_u64(42);
+    let centres: Vec<Vec<f32>> =
+        (0..CLUSTERS).map(|_| (0..DIMENSION).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
+    let vectors: Vec<Vec<f32>> = (0..VECTORS).map(|_| clustered(&mut random, &centres)).collect();
+    let queries: Vec<Vec<f32>> = (0..QUERIES).map(|_| clustered(&mut random, &centres)).collect();
+    let index = Hnsw::new(DIMENSION, HnswSettings::default()).expect("the default settings are valid");
+    let items: Vec<(u32, &[f32])> = (0..).zip(vectors.iter().map(Vec::as_slice)).collect();
+    index.insert(&items).expect("the vectors are unit vectors");
+    index.maintain(&AtomicBool::new(false), &|_, _| {});
+
+    let look_up = |query: &[f32], exact| {
+        let query = VectorQuery { vector: query, k: 10, allowed: None, exact };
+        index.search(query).expect("the query is a unit vector")
+    };
+    let found: usize = queries
+        .iter()
+        .map(|query| {
+            let exact: Vec<u32> = look_up(query, true).iter().map(|hit| hit.id).collect();
+            look_up(query, false).iter().filter(|hit| exact.contains(&hit.id)).count()
+        })
+        .sum();
+    println!("recall@10 of the graph: {:.4}", found as f64 / (10 * QUERIES) as f64);
+
+    let mut group = criterion.benchmark_group(format!("{VECTORS} vectors of {DIMENSION}"));
+    for (name, exact) in [("graph", false), ("exact", true)] {
+        let mut next = queries.iter().cycle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| next.next().map(|query| look_up(query, exact)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, search);
+criterion_main!(benches);
