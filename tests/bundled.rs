@@ -67,7 +67,7 @@ fn generated_questions_are_on_topic_and_the_same_for_one_seed() {
         let request = GenerateRequest {
             text: question.to_owned(),
             k: 10,
-            sampling: Sampling { samples: 50, top_k: 5, ..Sampling::default() },
+            sampling: Sampling { samples: 50, ..Sampling::default() },
             min_score: None,
         };
         let found = paraphraser.generate(&request).unwrap();

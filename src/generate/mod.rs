@@ -32,7 +32,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { samples: 100, max_tokens: 32, temperature: 1.0, top_k: 0, top_p: 0.95, seed: 42 }
+        Self { samples: 100, max_tokens: 32, temperature: 1.0, top_k: 5, top_p: 0.95, seed: 42 }
     }
 }
 

@@ -312,9 +312,12 @@ impl Trainer {
         std::fs::create_dir_all(to.root()).map_err(|e| Error::io("make the model's folder", to.root(), e))?;
         let config: &Config = self.network.config();
         let json = serde_json::to_vec_pretty(config).map_err(|e| Error::Internal(e.to_string()))?;
-        std::fs::write(to.config_path(), json).map_err(|e| Error::io("write", to.config_path(), e))?;
-        std::fs::copy(base.tokenizer_path(), to.tokenizer_path())
-            .map_err(|e| Error::io("copy the tokenizer to", to.tokenizer_path(), e))?;
+        std::fs::write(to.config_path(), json)
+            .map_err(|e| Error::io("write the configuration", to.config_path(), e))?;
+        // Not `fs::copy`: it would make a read-only base's copy read-only too, and the next run could not replace it.
+        std::fs::read(base.tokenizer_path())
+            .and_then(|tokenizer| std::fs::write(to.tokenizer_path(), tokenizer))
+            .map_err(|e| Error::io("copy the base's tokenizer to", to.tokenizer_path(), e))?;
         self.network.weights().save(&to.weights_path(), self.settings.model.precision)?;
         Ok(to.root().to_owned())
     }

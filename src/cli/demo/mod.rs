@@ -27,8 +27,6 @@ use print::Print;
 const BANK: &str = "demo";
 /// Samples of which the best similar questions are shown.
 const SAMPLES: u32 = 48;
-/// Likeliest tokens that a sample is drawn from, as SimBERT's own script has it.
-const TOP_K: u32 = 5;
 /// Calls of which the latency is shown.
 const REPEATS: usize = 50;
 
@@ -127,7 +125,6 @@ impl Demo {
             bank: BANK.to_owned(),
             text: query.to_owned(),
             options: Some(proto::SearchOptions { k: Some(3), ..Default::default() }),
-            sampling: Some(proto::Sampling { top_k: Some(TOP_K), ..Default::default() }),
             ..Default::default()
         };
         let spinner = spinner("Widening the search by similar questions");
@@ -148,7 +145,7 @@ impl Demo {
         let request = proto::GenerateRequest {
             text: query.to_owned(),
             k: Some(8),
-            sampling: Some(proto::Sampling { samples: Some(SAMPLES), top_k: Some(TOP_K), ..Default::default() }),
+            sampling: Some(proto::Sampling { samples: Some(SAMPLES), ..Default::default() }),
             ..Default::default()
         };
         let spinner = spinner("Writing similar questions");

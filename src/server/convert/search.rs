@@ -143,7 +143,7 @@ mod tests {
         let expected = ExpandRequest {
             search: SearchRequest::text("怎么开户", 10),
             phrases: 8,
-            sampling: Sampling { samples: 32, max_tokens: 32, temperature: 1.0, top_k: 0, top_p: 0.95, seed: 42 },
+            sampling: Sampling { samples: 32, ..Sampling::default() },
             fusion: Fusion::ReciprocalRank { k: 60.0 },
         };
         assert_eq!(expand.unwrap(), expected);
