@@ -134,7 +134,9 @@ impl Weights {
             }
         }
         let temporary = path.with_extension("safetensors.partial");
-        candle_core::safetensors::save(&tensors, &temporary)?;
+        let bytes = safetensors::serialize(&tensors, None).map_err(|e| Error::Internal(e.to_string()))?;
+        // Not safetensors' own file writer: its files are for their owner alone, and a server may run as another user.
+        std::fs::write(&temporary, bytes).map_err(|e| Error::io("write the weights", &temporary, e))?;
         std::fs::rename(&temporary, path).map_err(|e| Error::io("put the weights in place", path, e))
     }
 
