@@ -51,9 +51,7 @@ impl Bert {
     /// The batch is empty, longer than the positions, has an id past the vocabulary, or the device fails.
     pub fn forward(&self, batch: &Batch, dropout: Option<Dropout>) -> Result<Tensor> {
         self.check(batch)?;
-        let sources = (0..batch.len())
-            .map(|row| batch.segments_of(row).iter().take_while(|&&segment| segment == 0).count())
-            .collect();
+        let sources = (0..batch.len()).map(|row| batch.source_length(row)).collect();
         let layout = AttentionLayout::new(batch.offsets.clone(), sources, self.config.num_attention_heads)?;
         let mut drops = Drops { dropout, count: 0 };
         let mut states = self.embed(batch, &mut drops)?;
@@ -80,7 +78,7 @@ impl Bert {
             Pooling::Mean => {
                 let mut means = Vec::with_capacity(batch.len());
                 for row in 0..batch.len() {
-                    let source = batch.segments_of(row).iter().take_while(|&&segment| segment == 0).count();
+                    let source = batch.source_length(row);
                     means.push(states.narrow(0, batch.offsets[row], source)?.mean(0)?);
                 }
                 Tensor::stack(&means, 0)?

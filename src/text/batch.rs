@@ -53,6 +53,11 @@ impl Batch {
         &self.segments[self.offsets[row]..self.offsets[row + 1]]
     }
 
+    /// Tokens of sequence `row` that are source: those of segment 0 at its start.
+    pub fn source_length(&self, row: usize) -> usize {
+        self.segments_of(row).iter().take_while(|&&segment| segment == 0).count()
+    }
+
     /// Length of the longest sequence, in tokens.
     pub fn width(&self) -> usize {
         self.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0)

@@ -345,7 +345,7 @@ fn vectors(network: &Bert, tokenizer: &Tokenizer, sentences: &[&str]) -> Result<
 fn sources(batch: &Batch) -> Batch {
     let mut sources = Batch::new();
     for row in 0..batch.len() {
-        let length = batch.segments_of(row).iter().take_while(|&&segment| segment == 0).count();
+        let length = batch.source_length(row);
         sources.push(&batch.ids_of(row)[..length], &batch.segments_of(row)[..length]);
     }
     sources
