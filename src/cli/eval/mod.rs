@@ -1,0 +1,50 @@
+//! `simbert eval`: one file for each way to judge.
+
+mod bar;
+mod faq;
+mod sts;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::eval::Encode;
+use crate::runtime::Encoder;
+
+/// Judge a model by labelled files.
+#[derive(Args)]
+pub struct Eval {
+    #[command(subcommand)]
+    by: By,
+}
+
+#[derive(Subcommand)]
+enum By {
+    Sts(sts::StsArgs),
+    Faq(faq::FaqArgs),
+}
+
+impl Eval {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.by {
+            By::Sts(args) => args.run(),
+            By::Faq(args) => args.run(),
+        }
+    }
+}
+
+fn encode(encoder: &Encoder) -> Box<Encode<'_>> {
+    Box::new(|texts| Ok(encoder.encode(texts)?.vectors))
+}
+
+/// Prints one line of JSON, or a small table.
+fn print(result: &impl Serialize, json: bool, rows: &[(&str, String)]) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(result)?);
+        return Ok(());
+    }
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in rows {
+        println!("{name:<width$}  {value:>8}");
+    }
+    Ok(())
+}
