@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use simbert::model::{Bert, Config, Weights};
 use simbert::text::{Batch, Tokenizer};
+use simbert::train::losses::Alike;
 use simbert::train::{Event, Settings, Start, StepReport, Trainer, losses};
 
 const PAIRS: [(&str, &str); 8] = [
@@ -83,6 +84,12 @@ fn batch(tokenizer: &Tokenizer) -> Batch {
     batch
 }
 
+/// Each row with its pair, and what is alike in a batch of such pairs.
+fn both_ways(pairs: usize) -> (Vec<[usize; 2]>, Alike) {
+    let meanings: Vec<usize> = (0..2 * pairs).map(|row| row / 2).collect();
+    ((0..2 * pairs).map(|row| [row, row ^ 1]).collect(), Alike::of_meanings(&meanings))
+}
+
 fn gap(a: &Tensor, b: &Tensor) -> f32 {
     (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
 }
@@ -95,7 +102,8 @@ fn every_parameter_receives_a_gradient() {
     let states = network.forward(&batch, None).unwrap();
     let vectors = network.sentence_vectors(&states, &batch).unwrap();
     let generation = losses::generation(&network, &states, &batch).unwrap();
-    let total = (losses::similarity(&vectors, 30.0, None).unwrap() + generation).unwrap();
+    let (positives, alike) = both_ways(PAIRS.len());
+    let total = (losses::similarity(&vectors, 30.0, &positives, &alike).unwrap() + generation).unwrap();
     let gradients = total.backward().unwrap();
     for (name, variable) in network.weights().iter() {
         let gradient = gradients.get(variable).unwrap_or_else(|| panic!("`{name}` has no gradient"));
@@ -139,7 +147,8 @@ fn losses_at_chance_are_those_of_the_formulas() {
     let rows = 128;
     let same = Tensor::ones((rows, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
     let same = (same * 0.5).unwrap(); // unit vectors, all alike
-    let similarity = losses::similarity(&same, 30.0, None).unwrap().to_scalar::<f32>().unwrap();
+    let (positives, alike) = both_ways(rows / 2);
+    let similarity = losses::similarity(&same, 30.0, &positives, &alike).unwrap().to_scalar::<f32>().unwrap();
     assert!((similarity - 127f32.ln()).abs() < 1e-4, "{similarity}");
     let batch = batch(&tokenizer);
     let states = network.forward(&batch, None).unwrap().zeros_like().unwrap();
@@ -221,6 +230,165 @@ fn a_resumed_run_has_the_losses_of_one_that_never_stopped() {
     }
     let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 6);
+}
+
+/// The reports of a run with `extra` settings, and its folder.
+fn trained(extra: &str) -> (Vec<StepReport>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut reports = Vec::new();
+    let trainer = Trainer::open(settings(folder.path(), extra), Start::Fresh, &Device::Cpu).unwrap();
+    trainer
+        .run(None, |event| {
+            if let Event::Step(report) = event {
+                reports.push(report.clone());
+            }
+            true
+        })
+        .unwrap();
+    (reports, folder)
+}
+
+#[test]
+fn a_batch_in_parts_has_the_losses_and_gradients_of_the_whole() {
+    let with = |micro: &str| {
+        trained(&format!(
+            "[optimizer]\nsteps = 3\nbatch_pairs = 8\nlearning_rate = 1e-3\n{micro}[loss]\nscale = 20.0\n"
+        ))
+    };
+    // Dropout differs between the whole and the parts; without it they must agree.
+    let without_dropout = |micro: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let extra = format!("[optimizer]\nsteps = 3\nbatch_pairs = 8\nlearning_rate = 1e-3\n{micro}");
+        let mut settings = settings(folder.path(), &extra);
+        settings.model.dropout = Some(0.0);
+        let mut reports = Vec::new();
+        let trainer = Trainer::open(settings, Start::Fresh, &Device::Cpu).unwrap();
+        let outcome = trainer.run(None, |event| {
+            if let Event::Step(report) = event {
+                reports.push(report.clone());
+            }
+            true
+        });
+        outcome.unwrap();
+        reports
+    };
+    let (whole, parts) = (without_dropout(""), without_dropout("micro_batch = 3\n"));
+    for (a, b) in whole.iter().zip(&parts) {
+        assert!((a.generation_loss - b.generation_loss).abs() < 1e-4, "{a:?}\n{b:?}");
+        assert!((a.similarity_loss - b.similarity_loss).abs() < 1e-4, "{a:?}\n{b:?}");
+        assert!((a.gradient_norm / b.gradient_norm - 1.0).abs() < 1e-3, "{a:?}\n{b:?}");
+    }
+    let (dropped, _folder) = with("micro_batch = 5\n");
+    assert!(dropped.iter().all(|report| report.gradient_norm.is_finite()));
+}
+
+#[test]
+fn labelled_negatives_and_texts_take_part() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("unlike.tsv"), "怎么修改密码\t怎样申请退款\n天气\t信号\n").unwrap();
+    std::fs::write(folder.path().join("texts.txt"), "外面下雨了\n身份证丢了\n").unwrap();
+    let mut settings = settings(
+        folder.path(),
+        "negatives = [\"unlike.tsv\"]\ntexts = [\"texts.txt\"]\nbatch_negatives = 2\nbatch_texts = 1\nnoise_rate = 0.3\n\
+         [optimizer]\nsteps = 3\nbatch_pairs = 8\nlearning_rate = 1e-3\n[loss]\nranking = 1.0\n",
+    );
+    settings.model.dropout = Some(0.0);
+    let mut trainer = Trainer::open(settings, Start::Fresh, &Device::Cpu).unwrap();
+    let report = trainer.step().unwrap();
+    assert!(report.ranking_loss.is_some_and(|loss| loss > 0.0), "{report:?}");
+}
+
+#[test]
+fn a_shallow_student_takes_the_layers_that_it_names() {
+    let (_, folder) = trained("[optimizer]\nsteps = 1\nbatch_pairs = 8\nlearning_rate = 1e-3\n");
+    let deep = folder.path().join("run/model");
+    let student = tempfile::tempdir().unwrap();
+    let mut settings = settings(student.path(), "[optimizer]\nsteps = 1\nbatch_pairs = 8\nlearning_rate = 1e-3\n");
+    (settings.model.base, settings.model.from_scratch, settings.model.layers) = (deep.clone(), false, Some(vec![1]));
+    let trainer = Trainer::open(settings.clone(), Start::Fresh, &Device::Cpu).unwrap();
+    assert_eq!(trainer.network().config().num_hidden_layers, 1);
+    let config = Config::from_file(deep.join("config.json")).unwrap();
+    let (weights, _) = Weights::load(&deep.join("model.safetensors"), &config, &Device::Cpu).unwrap();
+    let of =
+        |weights: &Weights, layer| weights.get(&format!("encoder.layer.{layer}.output.dense.weight")).unwrap().clone();
+    assert_eq!(gap(&of(trainer.network().weights(), 0), &of(&weights, 1)), 0.0);
+    settings.model.layers = Some(vec![2]);
+    let error = Trainer::open(settings, Start::Fresh, &Device::Cpu).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("`model.layers`") && error.contains("layers 0 to 1"), "{error}");
+}
+
+#[test]
+fn the_best_weights_are_kept_and_a_run_without_progress_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("dev.tsv"), "怎么修改密码\t如何更换口令\t1\n手机没有信号\t开发票流程\t0\n")
+        .unwrap();
+    let dev = "[[dev]]\nname = \"ours\"\npath = \"dev.tsv\"\nevery = 2\n";
+    let extra = "[optimizer]\nsteps = 60\nbatch_pairs = 8\nlearning_rate = 1e-3\n\
+                 [checkpoint]\nbest = true\npatience = 3\n";
+    let settings = settings(folder.path(), &format!("{extra}{dev}"));
+    let outcome = Trainer::open(settings, Start::Fresh, &Device::Cpu).unwrap().run(None, |_| true).unwrap();
+    // Two pairs are ordered rightly or not: after the first right order nothing can get better.
+    assert!(outcome.steps < 60, "{} steps", outcome.steps);
+    assert!(folder.path().join("run/best.safetensors").is_file());
+    assert!(outcome.model.unwrap().join("model.safetensors").is_file());
+}
+
+#[test]
+fn a_teacher_is_asked_once_and_remembered_on_disk() {
+    let (_, folder) = trained("[optimizer]\nsteps = 1\nbatch_pairs = 8\nlearning_rate = 1e-3\n");
+    let teacher = folder.path().join("run/model");
+    let student = tempfile::tempdir().unwrap();
+    let run = || {
+        let extra = format!(
+            "[optimizer]\nsteps = 2\nbatch_pairs = 4\nlearning_rate = 1e-3\n\
+             [teacher]\nmodel = {teacher:?}\npooling = \"mean\"\nweight = 1.0\nsame_above = 0.99\n"
+        );
+        let mut asked = 0;
+        let trainer = Trainer::open(settings(student.path(), &extra), Start::Restart, &Device::Cpu).unwrap();
+        trainer
+            .run(None, |event| {
+                match event {
+                    Event::Teacher { texts, .. } => asked = texts,
+                    Event::Step(report) => assert!(report.relation_loss.is_some()),
+                    _ => {}
+                }
+                true
+            })
+            .unwrap();
+        asked
+    };
+    assert_eq!(run(), 16);
+    assert_eq!(run(), 0);
+    let cache = student.path().join("run/teacher.safetensors");
+    std::fs::write(&cache, "rubbish").unwrap();
+    let extra = format!(
+        "[optimizer]\nsteps = 2\nbatch_pairs = 4\nlearning_rate = 1e-3\n[teacher]\nmodel = {teacher:?}\nweight = 1.0\n"
+    );
+    let trainer = Trainer::open(settings(student.path(), &extra), Start::Restart, &Device::Cpu).unwrap();
+    let error = trainer.run(None, |_| true).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("remove the file"), "{error}");
+}
+
+#[test]
+fn the_reference_preset_is_the_published_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, "output = \"run\"\n[model]\nbase = \"base\"\n[data]\npairs = [\"pairs.jsonl\"]\n").unwrap();
+    let settings = Settings::from_file_over(&file, Some("reference")).unwrap();
+    let optimizer = &settings.optimizer;
+    assert_eq!((optimizer.steps, optimizer.batch_pairs, optimizer.learning_rate), (1_170_000, 64, 2e-6));
+    assert_eq!((optimizer.weight_decay, optimizer.decay_all, optimizer.clip_norm), (0.01, true, 0.0));
+    assert_eq!((settings.loss.generation, settings.loss.similarity, settings.loss.scale), (1.0, 1.0, 30.0));
+    assert_eq!((settings.data.max_tokens, settings.data.max_characters), (64, Some(30)));
+    std::fs::write(
+        &file,
+        "output = \"run\"\n[model]\nbase = \"base\"\n[data]\npairs = [\"p.jsonl\"]\n[optimizer]\nsteps = 7\n",
+    )
+    .unwrap();
+    let settings = Settings::from_file_over(&file, Some("reference")).unwrap();
+    assert_eq!((settings.optimizer.steps, settings.optimizer.batch_pairs), (7, 64));
+    let error = Settings::from_file_over(&file, Some("refrence")).unwrap_err().to_string();
+    assert!(error.contains("expected reference"), "{error}");
 }
 
 #[test]

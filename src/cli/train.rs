@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::train::{Event, Settings, Start, Trainer, best_device};
+use crate::train::{Event, PRESETS, Settings, Start, Trainer, best_device};
 
 /// Train a SimBERT on groups of similar questions.
 ///
@@ -20,6 +20,9 @@ use crate::train::{Event, Settings, Start, Trainer, best_device};
 pub struct Train {
     /// The run's settings, in TOML; relative paths start at its folder.
     config: PathBuf,
+    /// Start from these settings, over which those of CONFIG.toml are laid. `reference`: the published run of SimBERT.
+    #[arg(long, value_name = "NAME", value_parser = presets())]
+    preset: Option<String>,
     /// Go on from the run's checkpoint.
     #[arg(long, conflicts_with = "restart")]
     resume: bool,
@@ -42,7 +45,7 @@ pub struct Train {
 
 impl Train {
     pub fn run(self) -> anyhow::Result<()> {
-        let settings = Settings::from_file(&self.config)?;
+        let settings = Settings::from_file_over(&self.config, self.preset.as_deref())?;
         let start = match (self.resume, self.restart) {
             (true, _) => Start::Resume,
             (_, true) => Start::Restart,
@@ -70,19 +73,30 @@ impl Train {
                         note(format!("the base has no {}: started as identity, ones or zeros", started.join(", ")));
                     }
                 }
+                Event::Teacher { done, texts } => {
+                    if done == texts {
+                        bar.set_length(steps);
+                        bar.reset();
+                    } else {
+                        bar.set_length(texts as u64);
+                        bar.set_position(done as u64);
+                        bar.set_message("sentences for the teacher");
+                    }
+                }
                 Event::Step(report) => {
                     if self.json {
                         println!("{}", serde_json::to_string(report).unwrap_or_default());
                     }
                     bar.set_position(report.step);
                     bar.set_message(format!(
-                        "generation {:.3}, similarity {:.3}, {:.0} tokens/s",
+                        "generation {:.3}, similarity {:.3},{} {:.0} tokens/s",
                         report.generation_loss,
                         report.similarity_loss,
+                        report.ranking_loss.map_or_else(String::new, |loss| format!(" ranking {loss:.3},")),
                         speed.update(report.tokens, report.seconds),
                     ));
-                    for (name, spearman) in &report.dev {
-                        bar.println(format!("step {}: {name} Spearman {spearman:.2}", report.step));
+                    for (name, score) in &report.dev {
+                        bar.println(format!("step {}: {name} {score:.2}", report.step));
                     }
                 }
                 Event::Samples { step, samples } => {
@@ -106,6 +120,11 @@ impl Train {
         );
         Ok(())
     }
+}
+
+/// The names of the presets, for the help text, for errors and for shell completion.
+fn presets() -> clap::builder::PossibleValuesParser {
+    PRESETS.map(|(name, _)| name).into()
 }
 
 /// A running mean of tokens per second.

@@ -5,10 +5,9 @@
 
 mod encode;
 mod faq;
-mod files;
 mod sts;
 
+pub use crate::text::{FaqQuestion, LabelledPair, read_pairs, read_queries, read_standard};
 pub use encode::{Encode, Progress, Step};
 pub use faq::{Faq, Paraphrase, faq};
-pub use files::{FaqQuestion, LabelledPair, read_pairs, read_queries, read_standard};
 pub use sts::{Sts, sts};

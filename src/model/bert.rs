@@ -76,12 +76,13 @@ impl Bert {
     pub fn sentence_vectors(&self, states: &Tensor, batch: &Batch) -> Result<Tensor> {
         let pooled = match self.config.pooling {
             Pooling::Mean => {
-                let mut means = Vec::with_capacity(batch.len());
+                // One product instead of a mean for each row: a slice's gradient is as large as all the states.
+                let mut weights = vec![0f32; batch.len() * batch.tokens()];
                 for row in 0..batch.len() {
-                    let source = batch.source_length(row);
-                    means.push(states.narrow(0, batch.offsets[row], source)?.mean(0)?);
+                    let (first, source) = (batch.offsets[row], batch.source_length(row));
+                    weights[row * batch.tokens() + first..][..source].fill(1.0 / source as f32);
                 }
-                Tensor::stack(&means, 0)?
+                Tensor::from_vec(weights, (batch.len(), batch.tokens()), &self.device)?.matmul(states)?
             }
             Pooling::Cls | Pooling::Pooler => {
                 let first: Vec<u32> = batch.offsets[..batch.len()].iter().map(|&offset| offset as u32).collect();

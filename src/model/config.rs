@@ -39,6 +39,9 @@ pub struct Config {
     /// Which vector stands for a sentence. Absent in a plain Hugging Face BERT: the pooler.
     #[serde(default)]
     pub pooling: Pooling,
+    /// What is put before a text that is to become a sentence vector, as some encoders want it (`query: `).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
     /// Most tokens of a single sentence, `[CLS]` and `[SEP]` counted.
     #[serde(default = "max_tokens")]
     pub max_tokens: usize,

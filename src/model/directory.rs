@@ -80,7 +80,7 @@ impl ModelDirectory {
     }
 
     /// What a bank remembers of the model that encoded it: the first 16 hex digits of SHA-256 over weights,
-    /// tokenizer and pooling. Two directories with the same fingerprint give the same vectors.
+    /// tokenizer, pooling and prefix. Two directories with the same fingerprint give the same vectors.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -98,7 +98,7 @@ impl ModelDirectory {
             }
         }
         let config = self.config()?;
-        hash.update(format!("{:?} {}", config.pooling, config.max_tokens));
+        hash.update(format!("{:?} {}{}", config.pooling, config.max_tokens, config.prefix));
         Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 }

@@ -70,6 +70,18 @@ impl Weights {
     /// # Errors
     /// The file cannot be read, or a parameter is missing or of another shape.
     pub fn load(path: &Path, config: &Config, device: &Device) -> Result<(Self, Vec<String>)> {
+        let layers: Vec<usize> = (0..config.num_hidden_layers).collect();
+        Self::load_layers(path, config, &layers, device)
+    }
+
+    /// [`Weights::load`] of a deeper network's file: layer i of `config` takes the place `layers[i]` in the file.
+    ///
+    /// # Errors
+    /// As [`Weights::load`]; or `layers` names not one layer for each of `config`.
+    pub fn load_layers(path: &Path, config: &Config, layers: &[usize], device: &Device) -> Result<(Self, Vec<String>)> {
+        if layers.len() != config.num_hidden_layers {
+            return Err(Error::invalid("layers to load", config.num_hidden_layers.to_string(), layers.len()));
+        }
         let corrupt = |comment: String| Error::corrupt(path, comment);
         if let Err(error) = std::fs::metadata(path) {
             return Err(Error::io("read the weights", path, error));
@@ -81,8 +93,9 @@ impl Weights {
         let mut random = ChaCha8Rng::seed_from_u64(0);
         let (mut variables, mut started) = (BTreeMap::new(), Vec::new());
         for (name, shape, start) in parameters(config) {
-            let found = match parts_of(&name) {
-                None => file.get(name.as_str()).map(|&tensor| tensor.clone()),
+            let in_file = in_layer(&name, layers);
+            let found = match parts_of(&in_file) {
+                None => file.get(in_file.as_str()).map(|&tensor| tensor.clone()),
                 Some(parts) => {
                     let found: Option<Vec<&Tensor>> =
                         parts.iter().map(|part| file.get(part.as_str()).copied()).collect();
@@ -93,12 +106,12 @@ impl Weights {
                 Some(tensor) if tensor.dims() == shape => tensor.to_dtype(DType::F32)?.to_device(device)?,
                 Some(tensor) => {
                     return Err(corrupt(format!(
-                        "expected `{name}` of shape {shape:?} by config.json, received {:?}",
+                        "expected `{in_file}` of shape {shape:?} by config.json, received {:?}",
                         tensor.dims()
                     )));
                 }
                 None if !optional(&name) => {
-                    return Err(corrupt(format!("expected a tensor `{name}` of shape {shape:?}, found none")));
+                    return Err(corrupt(format!("expected a tensor `{in_file}` of shape {shape:?}, found none")));
                 }
                 None => {
                     started.push(name.clone());
@@ -159,6 +172,16 @@ impl Weights {
     /// How many numbers there are.
     pub fn count(&self) -> usize {
         self.variables.values().map(|v| v.as_tensor().elem_count()).sum()
+    }
+}
+
+/// The name of a parameter in a file whose layer `layers[i]` is layer i in memory.
+fn in_layer(name: &str, layers: &[usize]) -> String {
+    const PREFIX: &str = "encoder.layer.";
+    let parts = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.'));
+    match parts.and_then(|(layer, rest)| Some((layers.get(layer.parse::<usize>().ok()?)?, rest))) {
+        Some((layer, rest)) => format!("{PREFIX}{layer}.{rest}"),
+        None => name.to_owned(),
     }
 }
 

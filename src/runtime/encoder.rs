@@ -100,7 +100,11 @@ impl Encoder {
     /// length.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Encoded> {
         let start = Instant::now();
-        let cut = |text: &T| self.tokenizer.sentence(text.as_ref(), self.config.max_tokens);
+        let Config { prefix, max_tokens, .. } = &self.config;
+        let cut = |text: &T| match prefix.as_str() {
+            "" => self.tokenizer.sentence(text.as_ref(), *max_tokens),
+            prefix => self.tokenizer.sentence(&format!("{prefix}{}", text.as_ref()), *max_tokens),
+        };
         // One query must not wait for another thread to wake up.
         let ids = if texts.len() < TEXTS_PER_THREAD {
             texts.iter().map(cut).collect::<Result<Vec<_>>>()?

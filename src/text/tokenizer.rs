@@ -81,6 +81,11 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// Whether a piece goes on with the word of the piece before it, as WordPiece marks it.
+    pub fn continues_word(&self, piece: u32) -> bool {
+        self.spaces_pieces && self.inner.id_to_token(piece).is_some_and(|piece| piece.starts_with("##"))
+    }
+
     /// The pieces of `text` without any frame. Special pieces written out in the text are not special.
     ///
     /// # Errors

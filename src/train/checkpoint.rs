@@ -44,6 +44,23 @@ impl Checkpoint {
         self.folder.join("weights.safetensors")
     }
 
+    /// The weights of the best dev scores so far, beside the checkpoint.
+    pub fn best_path(&self) -> PathBuf {
+        self.folder.with_file_name("best.safetensors")
+    }
+
+    /// Removes the best weights of an earlier run.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    pub fn forget_best(&self) -> Result<()> {
+        let path = self.best_path();
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove the best weights", &path, e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces the checkpoint, whole or not at all: it is written beside the old one, which then makes way.
     /// `weights` writes the weights to the path it is given.
     ///

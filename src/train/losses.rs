@@ -1,4 +1,4 @@
-//! SimBERT's two losses.
+//! What training minimises: SimBERT's two losses, the ranking of labelled pairs, and the relation to a teacher.
 
 use candle_core::{D, DType, Tensor};
 
@@ -6,44 +6,97 @@ use crate::model::{Bert, ops};
 use crate::text::Batch;
 use crate::{Error, Result};
 
-/// Similarity: in-batch softmax over cosines. Row i's positive is row i xor 1, every other row is a negative.
-///
-/// `vectors` are unit vectors `[sequences, hidden]`, the number of sequences even. Returns
-/// `mean_i CE(softmax(scale · (V Vᵀ − ∞ I))_i, i xor 1)`; at chance that is `ln(sequences − 1)`. Where `same` is given,
-/// `[sequences, sequences]`, two rows with a 1 are no negatives of each other; see [`same`].
-///
-/// # Errors
-/// The number of sequences is odd or below 4, or the device fails.
-pub fn similarity(vectors: &Tensor, scale: f64, same: Option<&Tensor>) -> Result<Tensor> {
-    let (rows, device) = (vectors.dim(0)?, vectors.device());
-    if rows < 4 || rows % 2 == 1 {
-        return Err(Error::invalid("batch of the similarity loss", "two or more pairs in both directions", rows));
-    }
-    // A finite stand-in for −∞: e^(−1e4) is 0 in f32, and 0 · ∞ can't arise in the backward pass.
-    let mut left_out = Tensor::eye(rows, DType::F32, device)?;
-    if let Some(same) = same {
-        left_out = (left_out + same)?;
-    }
-    let logits = ((vectors.matmul(&vectors.t()?)? * scale)? + (left_out * -1e4)?)?;
-    let targets: Vec<u32> = (0..rows as u32).map(|row| row ^ 1).collect();
-    ops::cross_entropy(&logits, &Tensor::new(targets, device)?)
+/// A finite stand-in for −∞: e^(−1e4) is 0 in f32, and 0 · ∞ can't arise in the backward pass.
+const LEFT_OUT: f32 = -1e4;
+
+/// Which rows of a batch are no negatives of each other: `[rows][rows]`, true for a row with itself.
+#[derive(Debug, Clone)]
+pub struct Alike {
+    rows: usize,
+    alike: Vec<bool>,
 }
 
-/// Which rows a teacher holds for the same question though they are no pair: 1 where the cosine of two of its
-/// `vectors` `[sequences, width]` is above `above`, else 0; 0 for a row with itself and with its positive.
+impl Alike {
+    /// Rows of equal `meanings` are alike.
+    pub fn of_meanings(meanings: &[usize]) -> Self {
+        let alike = meanings.iter().flat_map(|a| meanings.iter().map(move |b| a == b)).collect();
+        Self { rows: meanings.len(), alike }
+    }
+
+    /// Rows whose cosine by `vectors` (unit vectors, `[rows][any width]`) is above `above` are alike too, unless
+    /// `negatives` names them.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn or_near(mut self, vectors: &Tensor, above: f64, negatives: &[[usize; 2]]) -> Result<Self> {
+        let cosines = vectors.matmul(&vectors.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut near: Vec<bool> = cosines.into_iter().map(|cosine| f64::from(cosine) > above).collect();
+        for &[a, b] in negatives {
+            near[a * self.rows + b] = false;
+            near[b * self.rows + a] = false;
+        }
+        self.alike.iter_mut().zip(near).for_each(|(alike, near)| *alike |= near);
+        Ok(self)
+    }
+
+    fn row(&self, row: usize) -> &[bool] {
+        &self.alike[row * self.rows..][..self.rows]
+    }
+}
+
+/// Similarity: in-batch softmax over cosines. Each pair of `positives` is an anchor and the row that it should be
+/// nearest to; all other rows are negatives, but for those that are `alike`.
+///
+/// `vectors` are unit vectors `[rows, hidden]`. Returns the mean over the pairs (i, j) of
+/// `CE(softmax(scale · V vᵢ), j)`, the softmax over j and the rows not alike i; at chance that is the logarithm of
+/// their number.
 ///
 /// # Errors
-/// The device fails.
-pub fn same(vectors: &Tensor, above: f64) -> Result<Tensor> {
-    let rows = vectors.dim(0)?;
-    let mut alike = vectors.matmul(&vectors.t()?)?.to_vec2::<f32>()?;
-    for (i, row) in alike.iter_mut().enumerate() {
-        for (j, cosine) in row.iter_mut().enumerate() {
-            let pair = i == j || i == j ^ 1;
-            *cosine = if !pair && f64::from(*cosine) > above { 1.0 } else { 0.0 };
-        }
+/// There is no pair, or the device fails.
+pub fn similarity(vectors: &Tensor, scale: f64, positives: &[[usize; 2]], alike: &Alike) -> Result<Tensor> {
+    if positives.is_empty() {
+        return Err(Error::invalid("batch of the similarity loss", "at least one pair", "none"));
     }
-    Ok(Tensor::from_vec(alike.concat(), (rows, rows), vectors.device())?)
+    let (rows, device) = (vectors.dim(0)?, vectors.device());
+    let mut mask = Vec::with_capacity(positives.len() * rows);
+    for &[anchor, positive] in positives {
+        let out = |(row, &alike): (usize, &bool)| if alike && row != positive { LEFT_OUT } else { 0.0 };
+        mask.extend(alike.row(anchor).iter().enumerate().map(out));
+    }
+    let mask = Tensor::from_vec(mask, (positives.len(), rows), device)?;
+    let anchors = vectors.index_select(&side(positives, 0, device)?, 0)?;
+    let logits = ((anchors.matmul(&vectors.t()?)? * scale)? + mask)?;
+    ops::cross_entropy(&logits, &side(positives, 1, device)?)
+}
+
+/// Rows on one side of some pairs.
+fn side(pairs: &[[usize; 2]], side: usize, device: &candle_core::Device) -> Result<Tensor> {
+    let rows: Vec<u32> = pairs.iter().map(|pair| pair[side] as u32).collect();
+    Ok(Tensor::new(rows, device)?)
+}
+
+/// Ranking of labelled pairs: every positive pair should have a higher cosine than every negative one.
+///
+/// `vectors` are unit vectors `[rows, hidden]`. Returns `ln(1 + Σ e^(scale · (cos n − cos p)))` over all positives p
+/// and negatives n (CoSENT, Su 2022).
+///
+/// # Errors
+/// One side has no pair, or the device fails.
+pub fn ranking(vectors: &Tensor, scale: f64, positives: &[[usize; 2]], negatives: &[[usize; 2]]) -> Result<Tensor> {
+    if positives.is_empty() || negatives.is_empty() {
+        let received = format!("{} and {}", positives.len(), negatives.len());
+        return Err(Error::invalid("batch of the ranking loss", "positive and negative pairs", received));
+    }
+    let device = vectors.device();
+    let cosines = |pairs: &[[usize; 2]]| -> Result<Tensor> {
+        let of = |i: usize| -> Result<Tensor> { Ok(vectors.index_select(&side(pairs, i, device)?, 0)?) };
+        Ok((of(0)? * of(1)?)?.sum(D::Minus1)?)
+    };
+    let (good, bad) = (cosines(positives)?, cosines(negatives)?);
+    let gaps = (bad.unsqueeze(0)?.broadcast_sub(&good.unsqueeze(1)?)? * scale)?.flatten_all()?;
+    let all = Tensor::cat(&[&gaps.zeros_like()?.narrow(0, 0, 1)?, &gaps], 0)?;
+    let highest = all.max(0)?.detach();
+    Ok((all.broadcast_sub(&highest)?.exp()?.sum_all()?.log()? + highest)?)
 }
 
 /// Generation: cross-entropy of each target token and the closing `[SEP]`, given the source and the target tokens
@@ -109,14 +162,73 @@ pub fn relation(student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
     Ok((1.0 - correlation.mean_all()?)?)
 }
 
-/// Number of right guesses among the nearest neighbours of `vectors`: how often row i's nearest is row i xor 1.
+/// How often the nearest row of an anchor, of those that could be its negatives and its own positive, is the positive.
 ///
 /// # Errors
 /// The device fails.
-pub fn in_batch_accuracy(vectors: &Tensor) -> Result<f64> {
-    let rows = vectors.dim(0)?;
-    let itself = (Tensor::eye(rows, DType::F32, vectors.device())? * 4.0)?;
-    let nearest = (vectors.matmul(&vectors.t()?)? - itself)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let right = nearest.iter().enumerate().filter(|&(row, &guess)| row as u32 ^ 1 == guess).count();
-    Ok(right as f64 / rows as f64)
+pub fn in_batch_accuracy(vectors: &Tensor, positives: &[[usize; 2]], alike: &Alike) -> Result<f64> {
+    let cosines = vectors.matmul(&vectors.t()?)?.to_vec2::<f32>()?;
+    let right = positives.iter().filter(|&&[anchor, positive]| {
+        let own = cosines[anchor][positive];
+        let mut others = cosines[anchor].iter().zip(alike.row(anchor));
+        others.all(|(&cosine, &alike)| alike || cosine < own)
+    });
+    Ok(right.count() as f64 / positives.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn unit(angles: &[f32]) -> Tensor {
+        let rows: Vec<[f32; 2]> = angles.iter().map(|angle| [angle.cos(), angle.sin()]).collect();
+        Tensor::new(&rows[..], &Device::Cpu).unwrap()
+    }
+
+    fn value(loss: &Tensor) -> f32 {
+        loss.to_scalar().unwrap()
+    }
+
+    #[test]
+    fn similarity_leaves_out_what_is_alike_but_the_positive() {
+        let vectors = unit(&[0.0, 0.1, 0.2, 2.0]);
+        let cos = |a: f32, b: f32| (5.0 * (a - b).cos()).exp();
+        let alike = Alike::of_meanings(&[0, 0, 0, 1]);
+        let loss = similarity(&vectors, 5.0, &[[0, 1]], &alike).unwrap();
+        let expected = -(cos(0.0, 0.1) / (cos(0.0, 0.1) + cos(0.0, 2.0))).ln();
+        assert!((value(&loss) - expected).abs() < 1e-5);
+        let all = Alike::of_meanings(&[0, 0, 1, 2]);
+        assert!(value(&similarity(&vectors, 5.0, &[[0, 1]], &all).unwrap()) > expected);
+    }
+
+    #[test]
+    fn near_rows_are_alike_unless_labelled_otherwise() {
+        let vectors = unit(&[0.0, 0.01, 0.02, 2.0]);
+        let alike = Alike::of_meanings(&[0, 1, 2, 3]).or_near(&vectors, 0.99, &[[2, 0]]).unwrap();
+        assert_eq!(alike.row(0), [true, true, false, false]);
+        assert_eq!(alike.row(1), [true, true, true, false]);
+    }
+
+    #[test]
+    fn ranking_is_the_formula_and_falls_as_negatives_move_away() {
+        let vectors = unit(&[0.0, 0.3, 1.0, 1.5]);
+        let (good, bad) = (0.3f32.cos(), 0.5f32.cos());
+        let loss = value(&ranking(&vectors, 20.0, &[[0, 1]], &[[2, 3]]).unwrap());
+        assert!((loss - (1.0 + (20.0 * (bad - good)).exp()).ln()).abs() < 1e-5, "{loss}");
+        let wider = unit(&[0.0, 0.3, 1.0, 3.0]);
+        assert!(value(&ranking(&wider, 20.0, &[[0, 1]], &[[2, 3]]).unwrap()) < loss);
+        assert!(ranking(&wider, 20.0, &[], &[[2, 3]]).is_err());
+    }
+
+    #[test]
+    fn accuracy_counts_anchors_whose_positive_is_nearest() {
+        let vectors = unit(&[0.0, 0.3, 0.1, 1.0]);
+        let alike = Alike::of_meanings(&[0, 0, 1, 1]);
+        let accuracy = in_batch_accuracy(&vectors, &[[0, 1], [1, 0], [2, 3], [3, 2]], &alike).unwrap();
+        assert_eq!(accuracy, 0.0);
+        let alike = Alike::of_meanings(&[0, 0, 0, 1]);
+        assert_eq!(in_batch_accuracy(&vectors, &[[0, 1]], &alike).unwrap(), 1.0);
+    }
 }

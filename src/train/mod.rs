@@ -1,15 +1,20 @@
 //! Trains a SimBERT: pairs, losses, schedule, loop, checkpoints, report.
 
+mod batches;
 mod checkpoint;
+mod dev;
 mod device;
+mod encode;
+mod groups;
 pub mod losses;
-mod neighbours;
+mod noise;
 mod optimizer;
-pub mod pairs;
 mod report;
 mod samples;
 mod schedule;
 mod settings;
+mod step;
+mod teacher;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
@@ -18,7 +23,7 @@ pub use optimizer::AdamW;
 pub use report::{Report, StepReport};
 pub use schedule::learning_rate;
 pub use settings::{
-    CheckpointSettings, DataSettings, DevSettings, LossSettings, ModelSettings, OptimizerSettings, SampleSettings,
-    Schedule, Settings, TeacherSettings,
+    CheckpointSettings, DataSettings, DevSettings, LossSettings, ModelSettings, OptimizerSettings, PRESETS,
+    SampleSettings, Schedule, Settings, TeacherSettings,
 };
 pub use trainer::{Event, Outcome, Start, Trainer};

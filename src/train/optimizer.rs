@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
+use super::OptimizerSettings;
 use crate::model::Weights;
 use crate::{Error, Result};
 
@@ -29,16 +30,18 @@ enum Moments {
 pub struct AdamW {
     moments: BTreeMap<String, Moments>,
     weight_decay: f64,
+    decay_all: bool,
     clip_norm: f64,
     steps: u64,
 }
 
 impl AdamW {
-    /// A fresh state for `weights`. `clip_norm` 0 means no clipping.
+    /// A fresh state for `weights`.
     ///
     /// # Errors
     /// The device refuses the memory.
-    pub fn new(weights: &Weights, weight_decay: f64, clip_norm: f64) -> Result<Self> {
+    pub fn new(weights: &Weights, settings: &OptimizerSettings) -> Result<Self> {
+        let &OptimizerSettings { weight_decay, decay_all, clip_norm, .. } = settings;
         let mut moments = BTreeMap::new();
         for (name, variable) in weights.iter() {
             let count = variable.as_tensor().elem_count();
@@ -49,7 +52,7 @@ impl AdamW {
             };
             moments.insert(name.to_owned(), start);
         }
-        Ok(Self { moments, weight_decay, clip_norm, steps: 0 })
+        Ok(Self { moments, weight_decay, decay_all, clip_norm, steps: 0 })
     }
 
     /// Moves every parameter that has a gradient. Returns the gradient's l2 norm before clipping.
@@ -72,7 +75,7 @@ impl AdamW {
         let steps = self.steps as i32;
         for (name, variable) in weights.iter() {
             let Some(gradient) = gradients.get(variable) else { continue };
-            let decays = variable.rank() > 1;
+            let decays = self.decay_all || variable.rank() > 1;
             let update = Update {
                 scale: scale as f32,
                 step_size: (learning_rate / (1.0 - BETA1.powi(steps))) as f32,
@@ -249,6 +252,10 @@ mod tests {
         Weights::random(&config, 1, &Device::Cpu).unwrap()
     }
 
+    fn settings(weight_decay: f64, clip_norm: f64) -> OptimizerSettings {
+        OptimizerSettings { weight_decay, clip_norm, ..OptimizerSettings::default() }
+    }
+
     /// The first step of Adam moves each number by the learning rate against the gradient's sign.
     #[test]
     fn the_first_step_has_the_length_of_the_learning_rate() {
@@ -256,7 +263,7 @@ mod tests {
         let table = weights.get("embeddings.word_embeddings.weight").unwrap();
         let before = table.copy().unwrap();
         let gradients = (table * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
-        let norm = AdamW::new(&weights, 0.0, 1.0).unwrap().step(&weights, &gradients, 0.5).unwrap();
+        let norm = AdamW::new(&weights, &settings(0.0, 1.0)).unwrap().step(&weights, &gradients, 0.5).unwrap();
         assert!((norm - 3.0 * 88f64.sqrt()).abs() < 1e-3);
         let moved = (table - before).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(moved.iter().all(|m| (m + 0.5).abs() < 1e-4), "{moved:?}");
@@ -267,7 +274,7 @@ mod tests {
         let weights = tiny();
         let bias = weights.get("cls.predictions.bias").unwrap();
         let gradients = (bias * f64::NAN).unwrap().sum_all().unwrap().backward().unwrap();
-        assert!(AdamW::new(&weights, 0.0, 1.0).unwrap().step(&weights, &gradients, 0.5).is_err());
+        assert!(AdamW::new(&weights, &settings(0.0, 1.0)).unwrap().step(&weights, &gradients, 0.5).is_err());
         assert_eq!(bias.to_vec1::<f32>().unwrap(), [0.0; 11]);
     }
 
@@ -276,7 +283,7 @@ mod tests {
         let (weights, other) = (tiny(), tiny());
         let name = "embeddings.word_embeddings.weight";
         let (table, copy) = (weights.get(name).unwrap(), other.get(name).unwrap());
-        let mut optimizer = AdamW::new(&weights, 0.1, 0.0).unwrap();
+        let mut optimizer = AdamW::new(&weights, &settings(0.1, 0.0)).unwrap();
         let (mut mean, mut square) = (copy.zeros_like().unwrap(), copy.zeros_like().unwrap());
         for step in 1..4 {
             let gradients = table.sqr().unwrap().sum_all().unwrap().backward().unwrap();

@@ -16,6 +16,9 @@ pub struct StepReport {
     pub step: u64,
     pub generation_loss: f64,
     pub similarity_loss: f64,
+    /// Of labelled pairs, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranking_loss: Option<f64>,
     /// Against the teacher, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relation_loss: Option<f64>,
@@ -27,7 +30,7 @@ pub struct StepReport {
     /// Of all sequences of the step.
     pub tokens: usize,
     pub seconds: f64,
-    /// Spearman × 100 of each dev file that was scored after this step.
+    /// Score, 0 to 100, of each dev file that was scored after this step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dev: Vec<(String, f64)>,
 }
@@ -78,6 +81,22 @@ impl Report {
         Ok(())
     }
 
+    /// How many times all dev files were scored since their mean was highest: 0 where that is the last time, or never
+    /// was.
+    pub fn scorings_since_best(&self) -> u64 {
+        let most = self.steps.iter().map(|step| step.dev.len()).max().unwrap_or(0);
+        let whole = self.steps.iter().filter(|step| most > 0 && step.dev.len() == most);
+        let mean = |step: &StepReport| step.dev.iter().map(|(_, score)| score).sum::<f64>();
+        let (mut best, mut since) = (f64::NEG_INFINITY, 0);
+        for score in whole.map(mean) {
+            since += 1;
+            if score > best {
+                (best, since) = (score, 0);
+            }
+        }
+        since
+    }
+
     /// Adds generated questions to `samples.txt`.
     ///
     /// # Errors
@@ -107,6 +126,7 @@ impl Report {
         let series = [
             ("generation", RED, self.losses(|s| s.generation_loss)),
             ("similarity", BLUE, self.losses(|s| s.similarity_loss)),
+            ("ranking", MAGENTA, self.losses(|s| s.ranking_loss.unwrap_or(0.0))),
         ];
         let highest = series.iter().flat_map(|(_, _, losses)| losses).fold(0.1, |top: f64, &loss| top.max(loss));
         let root = SVGBackend::new(path, (960, 480)).into_drawing_area();
@@ -120,7 +140,7 @@ impl Report {
             .build_cartesian_2d(0f64..last.step as f64 + 1.0, 0.0..highest * 1.05)
             .map_err(|e| text(&e))?;
         chart.configure_mesh().x_desc("step").y_desc("nats").draw().map_err(|e| text(&e))?;
-        for (name, color, losses) in series {
+        for (name, color, losses) in series.into_iter().filter(|(_, _, losses)| losses.iter().any(|&loss| loss > 0.0)) {
             let at = |(i, loss): (usize, f64)| (self.steps[i].step as f64, loss);
             let faint = losses.iter().copied().enumerate().map(at);
             chart.draw_series(LineSeries::new(faint, color.mix(0.25))).map_err(|e| text(&e))?;

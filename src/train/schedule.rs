@@ -28,8 +28,7 @@ mod tests {
             learning_rate: 1.0,
             warmup_steps: 10,
             schedule,
-            weight_decay: 0.0,
-            clip_norm: 0.0,
+            ..OptimizerSettings::default()
         };
         learning_rate(step, &settings)
     }

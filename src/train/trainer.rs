@@ -1,18 +1,21 @@
-//! The loop: batch, losses, gradients, step; checkpoints and reports on the way.
+//! The loop: batch, gradients, step; checkpoints, scores and reports on the way.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
-use super::pairs::{Batches, Pairs, overlap};
+use super::batches::Batches;
+use super::dev::Dev;
+use super::groups::Corpus;
+use super::losses::Alike;
 use super::report::{Report, StepReport};
-use super::{
-    AdamW, Checkpoint, DevSettings, OptimizerSettings, Settings, TeacherSettings, learning_rate, losses, samples,
-};
-use crate::metrics;
+use super::step::{Losses, Step};
+use super::teacher::Teacher;
+use super::{AdamW, Checkpoint, Settings, learning_rate, losses, samples};
 use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
-use crate::text::{Batch, Tokenizer};
+use crate::text::Tokenizer;
 use crate::{Error, Result};
 
 /// What to do with the checkpoint of an earlier run in the same folder.
@@ -38,6 +41,11 @@ pub enum Event<'a> {
         started: &'a [String],
         /// Steps already taken.
         step: u64,
+    },
+    /// Vectors that the teacher's cache lacks are being made.
+    Teacher {
+        done: usize,
+        texts: usize,
     },
     Step(&'a StepReport),
     Samples {
@@ -65,15 +73,17 @@ pub struct Outcome {
 pub struct Trainer {
     settings: Settings,
     network: Bert,
-    teacher: Option<Bert>,
+    teacher: Option<Teacher>,
     tokenizer: Tokenizer,
     batches: Batches,
     optimizer: AdamW,
+    dev: Vec<Dev>,
     report: Report,
     checkpoint: Checkpoint,
     dropout: f64,
     step: u64,
-    begin: (usize, usize, Vec<String>),
+    /// Parameters that the base lacked.
+    started: Vec<String>,
 }
 
 impl Trainer {
@@ -83,7 +93,7 @@ impl Trainer {
     /// A file is missing or bad, or the checkpoint and `start` do not fit.
     pub fn open(settings: Settings, start: Start, device: &Device) -> Result<Self> {
         let base = ModelDirectory::open(&settings.model.base)?;
-        let config = base.config()?;
+        let mut config = base.config()?;
         let tokenizer = Tokenizer::from_file(base.tokenizer_path())?;
         if tokenizer.vocabulary() > config.vocab_size {
             return Err(Error::invalid(
@@ -103,67 +113,40 @@ impl Trainer {
         std::fs::create_dir_all(output).map_err(|e| Error::io("make the run's folder", output, e))?;
         let checkpoint = Checkpoint::of(output);
         checkpoint.recover()?;
-        let resume = match (start, checkpoint.exists()) {
-            (Start::Fresh, true) => {
-                return Err(Error::AlreadyExists {
-                    kind: "checkpoint",
-                    name: checkpoint.folder().display().to_string(),
-                    hint: "go on from it with `--resume`, or forget it with `--restart`".to_owned(),
-                });
-            }
-            (Start::Resume, false) => {
-                return Err(Error::NotFound {
-                    kind: "checkpoint",
-                    name: checkpoint.folder().display().to_string(),
-                    hint: "start the run without `--resume`".to_owned(),
-                });
-            }
-            (start, _) => start == Start::Resume,
-        };
-        let config = Config { pooling: settings.model.pooling.unwrap_or(config.pooling), ..config };
-        let teacher = settings.teacher.as_ref().map(|teacher| teacher_of(teacher, &tokenizer, device)).transpose()?;
+        let resume = resumes(start, &checkpoint)?;
+        config.pooling = settings.model.pooling.unwrap_or(config.pooling);
+        let layers = layers(&settings, &mut config)?;
         let (weights, started) = if resume {
             (Weights::load(&checkpoint.weights_path(), &config, device)?.0, Vec::new())
         } else if settings.model.from_scratch {
             (Weights::random(&config, settings.seed, device)?, Vec::new())
         } else {
-            Weights::load(&base.weights_path(), &config, device)?
+            Weights::load_layers(&base.weights_path(), &config, &layers, device)?
         };
-        let mut optimizer = AdamW::new(&weights, settings.optimizer.weight_decay, settings.optimizer.clip_norm)?;
+        let mut optimizer = AdamW::new(&weights, &settings.optimizer)?;
         let mut step = 0;
         if resume {
             let (steps, state) = checkpoint.load(&settings)?;
             optimizer.restore(&state, steps)?;
             step = steps;
         }
-        let Pairs { mut groups, excluded } = Pairs::read(&settings.data.pairs, &settings.data.exclude)?;
-        if let Some(most) = settings.data.max_overlap {
-            groups.retain(|group| overlap(&group[0], &group[1]) <= most);
-            if groups.len() < 2 {
-                return Err(Error::invalid(
-                    "training setting `data.max_overlap`",
-                    "a value that leaves two or more groups",
-                    format!("{most}, which leaves {}", groups.len()),
-                ));
-            }
-        }
-        let begin = (groups.len(), excluded, started);
-        let OptimizerSettings { batch_pairs, steps, .. } = settings.optimizer;
-        let mut batches = Batches::new(groups, batch_pairs, settings.data.max_tokens, settings.seed);
-        if let (Some(teacher), true) = (&teacher, settings.teacher.as_ref().is_some_and(|teacher| teacher.neighbours)) {
-            batches = batches.of_neighbours(steps, |first| vectors(teacher, &tokenizer, first))?;
+        let corpus = Corpus::read(&settings.data)?;
+        let report = Report::open(output, step)?;
+        if start == Start::Restart || !resume {
+            checkpoint.forget_best()?;
         }
         Ok(Self {
             dropout: settings.model.dropout.unwrap_or(config.hidden_dropout_prob),
-            batches,
-            report: Report::open(output, step)?,
+            batches: Batches::new(corpus, &settings.data, &settings.optimizer, settings.seed),
+            dev: settings.dev.iter().map(Dev::read).collect::<Result<_>>()?,
+            report,
             network: Bert::new(config, weights, device.clone()),
-            teacher,
+            teacher: None,
             tokenizer,
             optimizer,
             checkpoint,
             step,
-            begin,
+            started,
             settings,
         })
     }
@@ -179,16 +162,22 @@ impl Trainer {
     /// # Errors
     /// A step fails or a file cannot be written.
     pub fn run(mut self, last: Option<u64>, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
-        let (groups, excluded, started) = std::mem::take(&mut self.begin);
-        let parameters = self.network.weights().count();
+        let started = std::mem::take(&mut self.started);
+        let ((groups, excluded), parameters) = (self.batches.sizes(), self.network.weights().count());
         tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
-        let (began, mut tokens) = (Instant::now(), 0);
         let last = last.map_or(self.settings.optimizer.steps, |last| last.min(self.settings.optimizer.steps));
+        self.ask_teacher(last, &mut tell)?;
+        let (began, mut tokens) = (Instant::now(), 0);
         while self.step < last {
             let report = self.step()?;
             tokens += report.tokens;
             let go_on = tell(Event::Step(&report));
+            let scored = report.dev.len() == self.dev.len() && !self.dev.is_empty();
             self.report.step(report)?;
+            let better = scored && self.report.scorings_since_best() == 0;
+            if better && self.settings.checkpoint.best {
+                self.network.weights().save(&self.checkpoint.best_path(), Precision::F32)?;
+            }
             let (step, every) = (self.step, self.settings.samples.every);
             if every > 0 && step.is_multiple_of(every) {
                 let samples = self.samples()?;
@@ -200,11 +189,16 @@ impl Trainer {
                 tell(Event::Checkpoint { step, folder: self.checkpoint.folder() });
             }
             if !go_on {
+                let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
+                return Ok(Outcome { model: None, steps: self.step, tokens_per_second });
+            }
+            if scored && self.settings.checkpoint.patience.is_some_and(|most| self.report.scorings_since_best() >= most)
+            {
+                self.save()?;
                 break;
             }
         }
-        let finished = self.step >= last;
-        let model = finished.then(|| self.finish()).transpose()?;
+        let model = Some(self.finish()?);
         let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
         Ok(Outcome { model, steps: self.step, tokens_per_second })
     }
@@ -215,55 +209,67 @@ impl Trainer {
     /// The gradient is not finite, or the device fails.
     pub fn step(&mut self) -> Result<StepReport> {
         let began = Instant::now();
-        let batch = self.batches.batch(self.step, &self.tokenizer)?;
-        let seed = self.settings.seed.rotate_left(32) ^ self.step;
-        let states = self.network.forward(&batch, Some(Dropout { rate: self.dropout, seed }))?;
-        let vectors = self.network.sentence_vectors(&states, &batch)?;
-        let loss = &self.settings.loss;
-        let taught = self.taught(&batch)?;
-        let same = match (&taught, self.settings.teacher.as_ref().and_then(|teacher| teacher.same_above)) {
-            (Some(taught), Some(above)) => Some(losses::same(taught, above)?),
-            _ => None,
-        };
-        let similarity = losses::similarity(&vectors, loss.scale, same.as_ref())?;
-        let generation = losses::generation(&self.network, &states, &batch)?;
-        let mut total = ((&generation * loss.generation)? + (&similarity * loss.similarity)?)?;
-        let mut relation_loss = None;
-        if let (Some(taught), Some(settings)) = (&taught, &self.settings.teacher) {
-            let relation = losses::relation(&vectors, taught)?;
-            total = (total + (&relation * settings.weight)?)?;
-            relation_loss = Some(f64::from(relation.to_scalar::<f32>()?));
+        let random = self.batches.random(self.step, 2);
+        let draw = self.batches.draw(self.step);
+        let batch = Batches::pack(&draw, &self.tokenizer, &self.settings.data, random)?;
+        let compared = &draw.rows[..draw.compared];
+        let mut alike = Alike::of_meanings(&compared.iter().map(|row| row.meaning).collect::<Vec<_>>());
+        let mut taught = None;
+        if let (Some(teacher), Some(settings)) = (&self.teacher, &self.settings.teacher) {
+            let vectors = teacher.vectors(compared.iter().map(|row| row.text), self.network.device())?;
+            if let Some(above) = settings.same_above {
+                alike = alike.or_near(&vectors, above, &draw.negatives)?;
+            }
+            taught = Some((vectors, settings.weight));
         }
-        let gradients = total.backward()?;
+        let losses = Losses {
+            weights: &self.settings.loss,
+            compared: draw.compared,
+            positives: &draw.positives,
+            negatives: &draw.negatives,
+            alike: &alike,
+            taught,
+        };
+        let seed = self.settings.seed.rotate_left(32) ^ self.step;
+        let dropout = Some(Dropout { rate: self.dropout, seed });
+        let Step { gradients, generation, similarity, ranking, relation, vectors } =
+            super::step::gradients(&self.network, &batch, &losses, dropout, self.settings.optimizer.micro_batch)?;
+        let in_batch_accuracy = losses::in_batch_accuracy(&vectors, &draw.positives, &alike)?;
         let learning_rate = learning_rate(self.step, &self.settings.optimizer);
         let gradient_norm = self.optimizer.step(self.network.weights(), &gradients, learning_rate)?;
         self.step += 1;
-        let mut report = StepReport {
+        let seconds = began.elapsed().as_secs_f64();
+        let last = self.step == self.settings.optimizer.steps;
+        let due = self.dev.iter().filter(|dev| last || self.step.is_multiple_of(dev.every()));
+        let score = |dev: &Dev| Ok((dev.name().to_owned(), dev.score(&self.network, &self.tokenizer)?));
+        Ok(StepReport {
             step: self.step,
-            generation_loss: f64::from(generation.to_scalar::<f32>()?),
-            similarity_loss: f64::from(similarity.to_scalar::<f32>()?),
-            relation_loss,
-            in_batch_accuracy: losses::in_batch_accuracy(&vectors.detach())?,
+            generation_loss: generation,
+            similarity_loss: similarity,
+            ranking_loss: ranking,
+            relation_loss: relation,
+            in_batch_accuracy,
             gradient_norm,
             learning_rate,
             tokens: batch.tokens(),
-            seconds: began.elapsed().as_secs_f64(),
-            dev: Vec::new(),
-        };
-        for dev in &self.settings.dev {
-            if self.step.is_multiple_of(dev.every) || self.step == self.settings.optimizer.steps {
-                report.dev.push((dev.name.clone(), self.score(dev)?));
-            }
-        }
-        Ok(report)
+            seconds,
+            dev: due.map(score).collect::<Result<_>>()?,
+        })
     }
 
-    /// The teacher's vectors of a batch's sources, where there is a teacher.
-    fn taught(&self, batch: &Batch) -> Result<Option<Tensor>> {
-        let Some(teacher) = &self.teacher else { return Ok(None) };
-        let sources = sources(batch);
-        let states = teacher.forward(&sources, None)?.detach();
-        Ok(Some(teacher.sentence_vectors(&states, &sources)?.detach()))
+    /// Has the teacher's vectors made of every sentence that the steps up to `last` compare.
+    fn ask_teacher(&mut self, last: u64, tell: &mut impl FnMut(Event<'_>) -> bool) -> Result<()> {
+        let Some(settings) = &self.settings.teacher else { return Ok(()) };
+        let mut texts = HashSet::new();
+        for step in self.step..last {
+            let draw = self.batches.draw(step);
+            texts.extend(draw.rows[..draw.compared].iter().map(|row| row.text.to_owned()));
+        }
+        let mut texts: Vec<String> = texts.into_iter().collect();
+        texts.sort_unstable_by_key(|text| (text.len(), text.clone()));
+        let tell = &mut |done, texts| _ = tell(Event::Teacher { done, texts });
+        self.teacher = Some(Teacher::open(settings, &self.settings.output, &texts, self.network.device(), tell)?);
+        Ok(())
     }
 
     /// Saves the checkpoint and the plot.
@@ -286,25 +292,6 @@ impl Trainer {
         samples::generate(&self.network, &self.tokenizer, &settings.questions, settings.count, self.settings.seed)
     }
 
-    /// Spearman × 100 of the cosines against the labels of a dev file.
-    fn score(&self, dev: &DevSettings) -> Result<f64> {
-        let text = std::fs::read_to_string(&dev.path).map_err(|e| Error::io("read the dev file", &dev.path, e))?;
-        let (mut sentences, mut labels) = (Vec::new(), Vec::new());
-        for (number, line) in (1..).zip(text.lines()).take(dev.limit) {
-            let bad = |reason: &str| Error::BadLine { path: dev.path.clone(), line: number, reason: reason.to_owned() };
-            let columns: Vec<&str> = line.split('\t').collect();
-            let &[a, b, label, ..] = &columns[..] else {
-                return Err(bad("expected sentence, sentence, label with tabs between them"));
-            };
-            sentences.extend([a, b]);
-            labels.push(label.trim().parse::<f64>().map_err(|_| bad("the label is not a number"))?);
-        }
-        let vectors = vectors(&self.network, &self.tokenizer, &sentences)?;
-        let cosine = |pair: &[Vec<f32>]| pair[0].iter().zip(&pair[1]).map(|(x, y)| f64::from(x * y)).sum::<f64>();
-        let cosines: Vec<f64> = vectors.chunks(2).map(cosine).collect();
-        Ok(100.0 * metrics::spearman(&cosines, &labels).unwrap_or(0.0))
-    }
-
     /// Writes the finished model directory.
     fn finish(&self) -> Result<PathBuf> {
         let to = ModelDirectory::create(self.settings.output.join("model"));
@@ -318,53 +305,45 @@ impl Trainer {
         std::fs::read(base.tokenizer_path())
             .and_then(|tokenizer| std::fs::write(to.tokenizer_path(), tokenizer))
             .map_err(|e| Error::io("copy the base's tokenizer to", to.tokenizer_path(), e))?;
-        self.network.weights().save(&to.weights_path(), self.settings.model.precision)?;
+        let best = self.checkpoint.best_path();
+        let weights = if self.settings.checkpoint.best && best.is_file() {
+            &Weights::load(&best, config, &Device::Cpu)?.0
+        } else {
+            self.network.weights()
+        };
+        weights.save(&to.weights_path(), self.settings.model.precision)?;
         Ok(to.root().to_owned())
     }
 }
 
-/// Sentences that are encoded at a time outside of training steps.
-const ENCODE_BATCH: usize = 64;
-
-/// Sentence vectors of `sentences`, `[sentences][hidden]`.
-fn vectors(network: &Bert, tokenizer: &Tokenizer, sentences: &[&str]) -> Result<Vec<Vec<f32>>> {
-    let mut vectors = Vec::with_capacity(sentences.len());
-    for sentences in sentences.chunks(ENCODE_BATCH) {
-        let mut batch = Batch::new();
-        for sentence in sentences {
-            let ids = tokenizer.sentence(sentence, network.config().max_tokens)?;
-            batch.push(&ids, &vec![0; ids.len()]);
-        }
-        let states = network.forward(&batch, None)?.detach();
-        vectors.extend(network.sentence_vectors(&states, &batch)?.detach().to_vec2::<f32>()?);
+/// Whether a run goes on from its checkpoint.
+fn resumes(start: Start, checkpoint: &Checkpoint) -> Result<bool> {
+    let name = || checkpoint.folder().display().to_string();
+    match (start, checkpoint.exists()) {
+        (Start::Fresh, true) => Err(Error::AlreadyExists {
+            kind: "checkpoint",
+            name: name(),
+            hint: "go on from it with `--resume`, or forget it with `--restart`".to_owned(),
+        }),
+        (Start::Resume, false) => Err(Error::NotFound {
+            kind: "checkpoint",
+            name: name(),
+            hint: "start the run without `--resume`".to_owned(),
+        }),
+        (start, _) => Ok(start == Start::Resume),
     }
-    Ok(vectors)
 }
 
-/// The source halves of a batch of pairs.
-fn sources(batch: &Batch) -> Batch {
-    let mut sources = Batch::new();
-    for row in 0..batch.len() {
-        let length = batch.source_length(row);
-        sources.push(&batch.ids_of(row)[..length], &batch.segments_of(row)[..length]);
-    }
-    sources
-}
-
-/// Loads the teacher, which must share the student's tokenizer.
-fn teacher_of(settings: &TeacherSettings, tokenizer: &Tokenizer, device: &Device) -> Result<Bert> {
-    let directory = ModelDirectory::open(&settings.model)?;
-    let config = directory.config()?;
-    let config = Config { pooling: settings.pooling.unwrap_or(config.pooling), ..config };
-    let path = directory.tokenizer_path();
-    let other = Tokenizer::from_file(&path)?;
-    let probe = "同一个 tokenizer? ABC 123";
-    if other.vocabulary() != tokenizer.vocabulary() || other.pieces(probe)? != tokenizer.pieces(probe)? {
+/// The base's layers that the network takes; sets their number in its configuration.
+fn layers(settings: &Settings, config: &mut Config) -> Result<Vec<usize>> {
+    let Some(layers) = &settings.model.layers else { return Ok((0..config.num_hidden_layers).collect()) };
+    if layers.is_empty() || layers.iter().any(|&layer| layer >= config.num_hidden_layers) {
         return Err(Error::invalid(
-            format!("the teacher's {}", path.display()),
-            format!("the base's tokenizer, of {} pieces", tokenizer.vocabulary()),
-            format!("another, of {} pieces", other.vocabulary()),
+            "training setting `model.layers`",
+            format!("some of the base's layers 0 to {}", config.num_hidden_layers - 1),
+            format!("{layers:?}"),
         ));
     }
-    Ok(Bert::new(config.clone(), Weights::load(&directory.weights_path(), &config, device)?.0, device.clone()))
+    config.num_hidden_layers = layers.len();
+    Ok(layers.clone())
 }
