@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Pooling, Precision};
+use crate::model::{Compute, Pooling, Precision};
 use crate::{Error, Result};
 
 /// A whole training run. Relative paths start at the folder of the file.
@@ -48,6 +48,9 @@ pub struct ModelSettings {
     /// How the finished weights are stored.
     #[serde(default)]
     pub precision: Precision,
+    /// How matrix products are computed in training, those of a teacher included.
+    #[serde(default)]
+    pub compute: Compute,
     /// Dropout rate; absent: the base's own.
     #[serde(default)]
     pub dropout: Option<f64>,

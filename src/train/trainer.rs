@@ -122,6 +122,7 @@ impl Trainer {
         };
         let config = Config { pooling: settings.model.pooling.unwrap_or(config.pooling), ..config };
         let teacher = settings.teacher.as_ref().map(|teacher| teacher_of(teacher, &tokenizer, device)).transpose()?;
+        let teacher = teacher.map(|teacher| teacher.with_compute(settings.model.compute));
         let (weights, started) = if resume {
             (Weights::load(&checkpoint.weights_path(), &config, device)?.0, Vec::new())
         } else if settings.model.from_scratch {
@@ -157,7 +158,7 @@ impl Trainer {
             dropout: settings.model.dropout.unwrap_or(config.hidden_dropout_prob),
             batches,
             report: Report::open(output, step)?,
-            network: Bert::new(config, weights, device.clone()),
+            network: Bert::new(config, weights, device.clone()).with_compute(settings.model.compute),
             teacher,
             tokenizer,
             optimizer,
