@@ -3,7 +3,7 @@
 use candle_core::{D, Device, Tensor};
 
 use super::ops::{self, AttentionLayout};
-use super::{Config, Pooling, Weights};
+use super::{Compute, Config, Pooling, Weights};
 use crate::text::Batch;
 use crate::{Error, Result};
 
@@ -21,12 +21,18 @@ pub struct Bert {
     config: Config,
     weights: Weights,
     device: Device,
+    compute: Compute,
 }
 
 impl Bert {
-    /// Puts weights behind a shape.
+    /// Puts weights behind a shape. Products are in f32.
     pub fn new(config: Config, weights: Weights, device: Device) -> Self {
-        Self { config, weights, device }
+        Self { config, weights, device, compute: Compute::F32 }
+    }
+
+    /// The same network, its matrix products computed otherwise.
+    pub fn with_compute(self, compute: Compute) -> Self {
+        Self { compute, ..self }
     }
 
     /// The shape.
@@ -37,6 +43,11 @@ impl Bert {
     /// The parameters.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// How matrix products are computed.
+    pub fn compute(&self) -> Compute {
+        self.compute
     }
 
     /// Where the parameters are.
@@ -58,7 +69,7 @@ impl Bert {
         for layer in 0..self.config.num_hidden_layers {
             let name = |part: &str| format!("encoder.layer.{layer}.{part}");
             let (weight, bias) = self.dense(&name("attention.self.qkv"))?;
-            let mixed = ops::self_attention(&states, weight, bias, &layout)?;
+            let mixed = ops::self_attention(&states, weight, bias, &layout, self.compute)?;
             let mixed = self.linear(&mixed, &name("attention.output.dense"))?;
             states = self.add_and_norm(&mixed, &states, &name("attention.output.LayerNorm"), &mut drops)?;
             let wide = self.linear_gelu(&states, &name("intermediate.dense"))?;
@@ -113,7 +124,7 @@ impl Bert {
     pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
         let table = self.weights.get("embeddings.word_embeddings.weight")?;
         let bias = self.weights.get("cls.predictions.bias")?;
-        ops::linear(&self.head(states)?, table, bias)
+        ops::linear(&self.head(states)?, table, bias, self.compute)
     }
 
     fn embed(&self, batch: &Batch, drops: &mut Drops) -> Result<Tensor> {
@@ -137,12 +148,12 @@ impl Bert {
 
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let (weight, bias) = self.dense(name)?;
-        ops::linear(x, weight, bias)
+        ops::linear(x, weight, bias, self.compute)
     }
 
     fn linear_gelu(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let (weight, bias) = self.dense(name)?;
-        ops::linear_gelu(x, weight, bias)
+        ops::linear_gelu(x, weight, bias, self.compute)
     }
 
     fn layer_norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {

@@ -1,12 +1,14 @@
 //! The network in candle, its configuration, and its weights in and out.
 
 mod bert;
+mod compute;
 mod config;
 mod directory;
 pub mod ops;
 mod weights;
 
 pub use bert::{Bert, Dropout};
+pub use compute::Compute;
 pub use config::{Config, Pooling};
 pub use directory::ModelDirectory;
 pub use weights::{Precision, Weights};

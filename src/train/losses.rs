@@ -119,6 +119,7 @@ pub fn generation(network: &Bert, states: &Tensor, batch: &Batch) -> Result<Tens
         weights.get("embeddings.word_embeddings.weight")?,
         weights.get("cls.predictions.bias")?,
         &Tensor::new(targets, device)?,
+        network.compute(),
     )
 }
 

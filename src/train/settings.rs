@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Pooling, Precision};
+use crate::model::{Compute, Pooling, Precision};
 use crate::{Error, Result};
 
 /// Settings by name, for a configuration to start from. `reference` is the published run of SimBERT, number for number.
@@ -51,6 +51,9 @@ pub struct ModelSettings {
     /// How the finished weights are stored.
     #[serde(default)]
     pub precision: Precision,
+    /// How matrix products are computed in training.
+    #[serde(default)]
+    pub compute: Compute,
     /// Dropout rate; absent: the base's own.
     #[serde(default)]
     pub dropout: Option<f64>,

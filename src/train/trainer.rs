@@ -140,7 +140,7 @@ impl Trainer {
             batches: Batches::new(corpus, &settings.data, &settings.optimizer, settings.seed),
             dev: settings.dev.iter().map(Dev::read).collect::<Result<_>>()?,
             report,
-            network: Bert::new(config, weights, device.clone()),
+            network: Bert::new(config, weights, device.clone()).with_compute(settings.model.compute),
             teacher: None,
             tokenizer,
             optimizer,

@@ -11,6 +11,7 @@ use super::attention::{self, AttentionLayout};
 use super::host::{self, Values};
 use super::{gelu, linear};
 use crate::Result;
+use crate::model::Compute;
 
 /// What follows the product with the weight.
 enum Step {
@@ -22,6 +23,7 @@ enum Step {
 
 struct Block {
     step: Step,
+    compute: Compute,
     /// Whether a backward pass may follow.
     tracked: bool,
     /// The product with the weight, for the backward pass.
@@ -29,9 +31,9 @@ struct Block {
 }
 
 impl Block {
-    fn apply(step: Step, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    fn apply(step: Step, x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> Result<Tensor> {
         let tracked = [x, weight, bias].iter().any(|tensor| tensor.track_op());
-        let op = Self { step, tracked, product: OnceLock::new() };
+        let op = Self { step, compute, tracked, product: OnceLock::new() };
         Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
     }
 }
@@ -58,12 +60,12 @@ impl CustomOp3 for Block {
         let bias = host::slice(bias, bias_layout)?;
         let (product, out, width) = match &self.step {
             Step::BiasGelu => {
-                let product = linear::forward(x, weight, (outputs, inputs));
+                let product = linear::forward(x, weight, (outputs, inputs), self.compute);
                 let out = gelu::forward_biased(&product, bias);
                 (product, out, outputs)
             }
             Step::Attention(layout) => {
-                let product = linear::forward_biased(x, weight, bias, inputs);
+                let product = linear::forward_biased(x, weight, bias, inputs, self.compute);
                 let out = attention::forward(&product, layout, outputs / 3);
                 (product, out, outputs / 3)
             }
@@ -96,7 +98,7 @@ impl CustomOp3 for Block {
                 (d_product, d_bias)
             }
         };
-        let (d_x, d_weight) = linear::backward(x, weight, &d_product)?;
+        let (d_x, d_weight) = linear::backward(x, weight, &d_product, self.compute)?;
         Ok((d_x, d_weight, Some(host::tensor(d_bias, bias)?)))
     }
 }
@@ -105,12 +107,12 @@ impl CustomOp3 for Block {
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.
-pub fn linear_gelu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn linear_gelu(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> Result<Tensor> {
     linear::check(x, weight, Some(bias))?;
     if host::serves(x) {
-        return Block::apply(Step::BiasGelu, x, weight, bias);
+        return Block::apply(Step::BiasGelu, x, weight, bias, compute);
     }
-    gelu::bias_gelu(&linear::project(x, weight)?, bias)
+    gelu::bias_gelu(&linear::project(x, weight, compute)?, bias)
 }
 
 /// `attention(linear(x, weight, bias), layout)` for `x` [tokens, in], `weight` [3 · hidden, in] and `bias` [3 · hidden], whose
@@ -118,13 +120,19 @@ pub fn linear_gelu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// The shapes do not fit each other or the layout, or candle refuses.
-pub fn self_attention(x: &Tensor, weight: &Tensor, bias: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
+pub fn self_attention(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    layout: &AttentionLayout,
+    compute: Compute,
+) -> Result<Tensor> {
     linear::check(x, weight, Some(bias))?;
     attention::check(&x.dims()[..x.rank() - 1], bias.elem_count(), layout)?;
     if host::serves(x) {
-        return Block::apply(Step::Attention(layout.clone()), x, weight, bias);
+        return Block::apply(Step::Attention(layout.clone()), x, weight, bias, compute);
     }
-    attention::attention(&linear::linear(x, weight, bias)?, layout)
+    attention::attention(&linear::linear(x, weight, bias, compute)?, layout)
 }
 
 #[cfg(test)]
@@ -141,7 +149,7 @@ mod tests {
                 [random(&[rows, inputs], 1, 1.0), random(&[outputs, inputs], 2, 1.0), random(&[outputs], 3, 1.0)];
             assert_same(
                 &tensors,
-                |t| linear_gelu(&t[0], &t[1], &t[2]),
+                |t| linear_gelu(&t[0], &t[1], &t[2], Compute::F32),
                 |t| Ok(t[0].matmul(&t[1].t()?)?.broadcast_add(&t[2])?.gelu_erf()?),
             );
         }
@@ -156,7 +164,7 @@ mod tests {
                 [random(&[9, inputs], 1, 1.0), random(&[outputs, inputs], 2, 0.5), random(&[outputs], 3, 1.0)];
             assert_same(
                 &tensors,
-                |t| self_attention(&t[0], &t[1], &t[2], &layout),
+                |t| self_attention(&t[0], &t[1], &t[2], &layout, Compute::F32),
                 |t| attention::composed(&t[0].matmul(&t[1].t()?)?.broadcast_add(&t[2])?, &layout),
             );
         }
@@ -166,10 +174,10 @@ mod tests {
     fn wrong_shapes_are_refused() {
         let f32s = |shape: &[usize]| random(shape, 1, 1.0).to_dtype(DType::F32).unwrap();
         let layout = AttentionLayout::new(vec![0, 4], vec![2], 2).unwrap();
-        let error = self_attention(&f32s(&[3, 5]), &f32s(&[6, 5]), &f32s(&[6]), &layout).unwrap_err();
+        let error = self_attention(&f32s(&[3, 5]), &f32s(&[6, 5]), &f32s(&[6]), &layout, Compute::F32).unwrap_err();
         assert!(error.to_string().contains("attention input"), "{error}");
-        let error = self_attention(&f32s(&[4, 5]), &f32s(&[9, 5]), &f32s(&[9]), &layout).unwrap_err();
+        let error = self_attention(&f32s(&[4, 5]), &f32s(&[9, 5]), &f32s(&[9]), &layout, Compute::F32).unwrap_err();
         assert!(error.to_string().contains("attention input"), "{error}");
-        assert!(linear_gelu(&f32s(&[4, 5]), &f32s(&[6, 4]), &f32s(&[6])).is_err());
+        assert!(linear_gelu(&f32s(&[4, 5]), &f32s(&[6, 4]), &f32s(&[6]), Compute::F32).is_err());
     }
 }

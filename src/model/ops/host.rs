@@ -110,21 +110,6 @@ pub(super) fn parts<W: Default>(lengths: &[usize], f: impl Fn(&mut W, usize, &mu
     out
 }
 
-/// `row`, `count` times.
-pub(super) fn repeat(row: &[f32], count: usize) -> Vec<f32> {
-    let total = row.len() * count;
-    let mut out = Vec::with_capacity(total);
-    let task = rows_per_task(row.len()) * row.len();
-    out.spare_capacity_mut()[..total].par_chunks_mut(task.max(1)).for_each(|out| {
-        for out in out.chunks_exact_mut(row.len()) {
-            out.write_copy_of_slice(row);
-        }
-    });
-    // SAFETY: every chunk holds whole rows, and each row was written.
-    unsafe { out.set_len(total) };
-    out
-}
-
 /// Sums partial results in their order, which keeps the result independent of the threads.
 pub(super) fn add_up(partials: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
     let mut total = vec![0f32; width];

@@ -4,8 +4,9 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::host::{self, Values};
-use super::matmul::{Matrix, add_product, product};
+use super::matmul::{Matrix, Right, Start, product};
 use super::simd::{accumulate, dispatched};
+use crate::model::Compute;
 use crate::{Error, Result};
 
 dispatched! {
@@ -39,16 +40,14 @@ pub(super) fn output_shape(x: &Layout, outputs: usize) -> Shape {
 }
 
 /// x · weightᵀ, for a weight of `outputs` × `inputs`.
-pub(super) fn forward(x: &[f32], weight: &[f32], (outputs, inputs): (usize, usize)) -> Vec<f32> {
-    product(Matrix::new(x, x.len() / inputs, inputs), Matrix::new(weight, outputs, inputs).t())
+pub(super) fn forward(x: &[f32], weight: &[f32], (outputs, inputs): (usize, usize), compute: Compute) -> Vec<f32> {
+    product(Matrix::new(x, x.len() / inputs, inputs), Matrix::new(weight, outputs, inputs).t(), compute)
 }
 
 /// x · weightᵀ + bias.
-pub(super) fn forward_biased(x: &[f32], weight: &[f32], bias: &[f32], inputs: usize) -> Vec<f32> {
-    let (rows, outputs) = (x.len() / inputs, bias.len());
-    let mut out = host::repeat(bias, rows);
-    add_product(Matrix::new(x, rows, inputs), Matrix::new(weight, outputs, inputs).t(), &mut out);
-    out
+pub(super) fn forward_biased(x: &[f32], weight: &[f32], bias: &[f32], inputs: usize, compute: Compute) -> Vec<f32> {
+    let weight = Right::new(Matrix::new(weight, bias.len(), inputs).t(), compute);
+    weight.product(Matrix::new(x, x.len() / inputs, inputs), Start::Row(bias), compute)
 }
 
 /// Gradients of `x` and `weight`, each only if it is wanted.
@@ -56,24 +55,25 @@ pub(super) fn backward(
     x: &Tensor,
     weight: &Tensor,
     gradient: &[f32],
+    compute: Compute,
 ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
     let (outputs, inputs) = weight.dims2()?;
     let rows = x.elem_count() / inputs;
     let gradient = Matrix::new(gradient, rows, outputs);
     let d_x = if x.track_op() {
-        Some(host::tensor(product(gradient, Matrix::new(&Values::of(weight)?, outputs, inputs)), x)?)
+        Some(host::tensor(product(gradient, Matrix::new(&Values::of(weight)?, outputs, inputs), compute), x)?)
     } else {
         None
     };
     let d_weight = if weight.track_op() {
-        Some(host::tensor(product(gradient.t(), Matrix::new(&Values::of(x)?, rows, inputs)), weight)?)
+        Some(host::tensor(product(gradient.t(), Matrix::new(&Values::of(x)?, rows, inputs), compute), weight)?)
     } else {
         None
     };
     Ok((d_x, d_weight))
 }
 
-struct Linear;
+struct Linear(Compute);
 
 impl CustomOp3 for Linear {
     fn name(&self) -> &'static str {
@@ -91,7 +91,7 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (outputs, inputs) = weight_layout.shape().dims2()?;
         let (x, weight) = (host::slice(x, x_layout)?, host::slice(weight, weight_layout)?);
-        let out = forward_biased(x, weight, host::slice(bias, bias_layout)?, inputs);
+        let out = forward_biased(x, weight, host::slice(bias, bias_layout)?, inputs, self.0);
         Ok((CpuStorage::F32(out), output_shape(x_layout, outputs)))
     }
 
@@ -105,13 +105,13 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
         let gradient = Values::of(&gradient)?;
-        let (d_x, d_weight) = backward(x, weight, &gradient)?;
+        let (d_x, d_weight) = backward(x, weight, &gradient, self.0)?;
         let d_bias = host::tensor(column_sums(&gradient, bias.elem_count()), bias)?;
         Ok((d_x, d_weight, Some(d_bias)))
     }
 }
 
-struct Project;
+struct Project(Compute);
 
 impl CustomOp2 for Project {
     fn name(&self) -> &'static str {
@@ -127,7 +127,7 @@ impl CustomOp2 for Project {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (outputs, inputs) = weight_layout.shape().dims2()?;
         let (x, weight) = (host::slice(x, x_layout)?, host::slice(weight, weight_layout)?);
-        Ok((CpuStorage::F32(forward(x, weight, (outputs, inputs))), output_shape(x_layout, outputs)))
+        Ok((CpuStorage::F32(forward(x, weight, (outputs, inputs), self.0)), output_shape(x_layout, outputs)))
     }
 
     fn bwd(
@@ -138,7 +138,7 @@ impl CustomOp2 for Project {
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        backward(x, weight, &Values::of(&gradient)?)
+        backward(x, weight, &Values::of(&gradient)?, self.0)
     }
 }
 
@@ -163,10 +163,10 @@ pub(super) fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resul
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> Result<Tensor> {
     check(x, weight, Some(bias))?;
     if host::serves(x) {
-        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Linear)?);
+        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Linear(compute))?);
     }
     Ok(x.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?)
 }
@@ -175,10 +175,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// The shapes do not fit, or candle refuses.
-pub fn project(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub fn project(x: &Tensor, weight: &Tensor, compute: Compute) -> Result<Tensor> {
     check(x, weight, None)?;
     if host::serves(x) {
-        return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, Project)?);
+        return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, Project(compute))?);
     }
     Ok(x.broadcast_matmul(&weight.t()?)?)
 }
@@ -196,8 +196,8 @@ mod tests {
             let inputs =
                 [random(&[rows, inputs], 1, 1.0), random(&[outputs, inputs], 2, 1.0), random(&[outputs], 3, 1.0)];
             let composed = |t: &[Tensor]| Ok(t[0].broadcast_matmul(&t[1].t()?)?.broadcast_add(&t[2])?);
-            assert_same(&inputs, |t| linear(&t[0], &t[1], &t[2]), composed);
-            assert_same(&inputs[..2], |t| project(&t[0], &t[1]), |t| Ok(t[0].matmul(&t[1].t()?)?));
+            assert_same(&inputs, |t| linear(&t[0], &t[1], &t[2], Compute::F32), composed);
+            assert_same(&inputs[..2], |t| project(&t[0], &t[1], Compute::F32), |t| Ok(t[0].matmul(&t[1].t()?)?));
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
         let inputs = [random(&[7, 2, 3], 1, 1.0), random(&[7, 5], 2, 1.0), random(&[5], 3, 1.0)];
         assert_same(
             &inputs,
-            |t| linear(&t[0].transpose(0, 2)?, &t[1].t()?, &t[2]),
+            |t| linear(&t[0].transpose(0, 2)?, &t[1].t()?, &t[2], Compute::F32),
             |t| Ok(t[0].transpose(0, 2)?.contiguous()?.broadcast_matmul(&t[1])?.broadcast_add(&t[2])?),
         );
     }
@@ -214,8 +214,13 @@ mod tests {
     #[test]
     fn an_empty_batch_gives_an_empty_output_and_wrong_sizes_are_refused() {
         let f32s = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        assert_eq!(linear(&f32s(&[0, 7]), &f32s(&[3, 7]), &f32s(&[3])).unwrap().dims(), [0, 3]);
-        assert!(linear(&f32s(&[2, 7]), &f32s(&[3, 6]), &f32s(&[3])).unwrap_err().to_string().contains("linear shapes"));
-        assert!(project(&f32s(&[2, 7]), &f32s(&[7])).unwrap_err().to_string().contains("linear shapes"));
+        assert_eq!(linear(&f32s(&[0, 7]), &f32s(&[3, 7]), &f32s(&[3]), Compute::F32).unwrap().dims(), [0, 3]);
+        assert!(
+            linear(&f32s(&[2, 7]), &f32s(&[3, 6]), &f32s(&[3]), Compute::F32)
+                .unwrap_err()
+                .to_string()
+                .contains("linear shapes")
+        );
+        assert!(project(&f32s(&[2, 7]), &f32s(&[7]), Compute::F32).unwrap_err().to_string().contains("linear shapes"));
     }
 }

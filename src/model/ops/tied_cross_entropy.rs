@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use super::cross_entropy::{checked_targets, composed, into_probabilities, log_sum_exp};
 use super::host;
 use super::linear::column_sums;
-use super::matmul::{Matrix, add_product, product, product_into};
+use super::matmul::{Matrix, Right, Start};
 use super::simd::{accumulate, dispatched};
+use crate::model::Compute;
 use crate::{Error, Result};
 
 /// Rows whose logits are held at a time: at a vocabulary of 18,000 some 18 MB, and few enough passes over the gradient
@@ -39,6 +40,7 @@ struct Gradients {
 
 struct TiedCrossEntropy {
     targets: Vec<u32>,
+    compute: Compute,
     /// Whether a backward pass may follow. The gradients are then computed at once, while the logits are at hand.
     with_gradients: bool,
     gradients: Mutex<Option<Gradients>>,
@@ -50,6 +52,9 @@ impl TiedCrossEntropy {
         let (rows, vocabulary) = (self.targets.len(), bias.len());
         let width = hidden.len() / rows;
         let table = Matrix::new(embedding, vocabulary, width);
+        // Made ready once for all chunks.
+        let (to_logits, to_states) =
+            (Right::new(table.t(), self.compute), self.with_gradients.then(|| Right::new(table, self.compute)));
         let mut gradients = self.with_gradients.then(|| Gradients {
             hidden: Vec::with_capacity(hidden.len()),
             embedding: Vec::new(),
@@ -60,12 +65,11 @@ impl TiedCrossEntropy {
         let share = 1.0 / rows as f32;
         for (targets, states) in self.targets.chunks(CHUNK).zip(hidden.chunks(CHUNK * width)) {
             let states = Matrix::new(states, targets.len(), width);
-            product_into(states, table.t(), &mut logits);
+            to_logits.product_into(states, Start::Row(bias), self.compute, &mut logits);
             let losses: Vec<f64> = logits
                 .par_chunks_mut(vocabulary)
                 .zip(targets)
                 .map(|(row, target)| {
-                    add(bias, row);
                     let log_sum = log_sum_exp(row);
                     let loss = f64::from(log_sum - row[*target as usize]);
                     if self.with_gradients {
@@ -76,14 +80,12 @@ impl TiedCrossEntropy {
                 })
                 .collect();
             total += losses.iter().sum::<f64>();
-            if let Some(gradients) = &mut gradients {
+            if let (Some(gradients), Some(to_states)) = (&mut gradients, &to_states) {
                 let d_logits = Matrix::new(&logits, targets.len(), vocabulary);
-                gradients.hidden.extend_from_slice(&product(d_logits, table));
-                if gradients.embedding.is_empty() {
-                    gradients.embedding = product(d_logits.t(), states);
-                } else {
-                    add_product(d_logits.t(), states, &mut gradients.embedding);
-                }
+                gradients.hidden.extend_from_slice(&to_states.product(d_logits, Start::Zero, self.compute));
+                let start = if gradients.embedding.is_empty() { Start::Zero } else { Start::Output };
+                let states = Right::new(states, self.compute);
+                states.product_into(d_logits.t(), start, self.compute, &mut gradients.embedding);
                 add(&column_sums(&logits, vocabulary), &mut gradients.bias);
             }
         }
@@ -155,7 +157,13 @@ impl CustomOp3 for TiedCrossEntropy {
 ///
 /// # Errors
 /// There are no rows, a target is not in the vocabulary, the shapes do not fit, or candle refuses.
-pub fn tied_cross_entropy(hidden: &Tensor, embedding: &Tensor, bias: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub fn tied_cross_entropy(
+    hidden: &Tensor,
+    embedding: &Tensor,
+    bias: &Tensor,
+    targets: &Tensor,
+    compute: Compute,
+) -> Result<Tensor> {
     let (&[rows, width], &[vocabulary, table_width]) = (hidden.dims(), embedding.dims()) else {
         return Err(shapes(hidden, embedding, bias));
     };
@@ -168,6 +176,7 @@ pub fn tied_cross_entropy(hidden: &Tensor, embedding: &Tensor, bias: &Tensor, ta
     }
     let op = TiedCrossEntropy {
         targets: checked,
+        compute,
         with_gradients: [hidden, embedding, bias].iter().any(|tensor| tensor.track_op()),
         gradients: Mutex::new(None),
     };
@@ -202,7 +211,7 @@ mod tests {
                     random(&[vocabulary, width], 2, 1.0),
                     random(&[vocabulary], 3, 1.0),
                 ],
-                |t| tied_cross_entropy(&t[0], &t[1], &t[2], &targets),
+                |t| tied_cross_entropy(&t[0], &t[1], &t[2], &targets, Compute::F32),
                 |t| composed(&t[0].matmul(&t[1].t()?)?.broadcast_add(&t[2])?, &targets),
             );
         }
@@ -213,7 +222,7 @@ mod tests {
         let f32s = |shape: &[usize]| random(shape, 1, 1.0).to_dtype(DType::F32).unwrap();
         let hidden = candle_core::Var::from_tensor(&f32s(&[3, 4])).unwrap();
         let targets = Tensor::new(&[0u32, 4, 2], &Device::Cpu).unwrap();
-        let loss = tied_cross_entropy(&hidden, &f32s(&[5, 4]), &f32s(&[5]), &targets).unwrap();
+        let loss = tied_cross_entropy(&hidden, &f32s(&[5, 4]), &f32s(&[5]), &targets, Compute::F32).unwrap();
         let gradient = || loss.backward().unwrap().get(&hidden).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(gradient(), gradient());
     }
@@ -222,11 +231,14 @@ mod tests {
     fn works_without_gradients_and_refuses_wrong_shapes() {
         let f32s = |shape: &[usize]| random(shape, 1, 1.0).to_dtype(DType::F32).unwrap();
         let targets = |ids: &[u32]| Tensor::new(ids, &Device::Cpu).unwrap();
-        let loss = tied_cross_entropy(&f32s(&[2, 3]), &f32s(&[5, 3]), &f32s(&[5]), &targets(&[0, 4])).unwrap();
+        let loss =
+            tied_cross_entropy(&f32s(&[2, 3]), &f32s(&[5, 3]), &f32s(&[5]), &targets(&[0, 4]), Compute::F32).unwrap();
         assert!(loss.to_scalar::<f32>().unwrap().is_finite());
-        let error = tied_cross_entropy(&f32s(&[2, 3]), &f32s(&[5, 2]), &f32s(&[5]), &targets(&[0, 4])).unwrap_err();
+        let error = tied_cross_entropy(&f32s(&[2, 3]), &f32s(&[5, 2]), &f32s(&[5]), &targets(&[0, 4]), Compute::F32)
+            .unwrap_err();
         assert!(error.to_string().contains("tied_cross_entropy shapes"), "{error}");
-        let error = tied_cross_entropy(&f32s(&[0, 3]), &f32s(&[5, 3]), &f32s(&[5]), &targets(&[])).unwrap_err();
+        let error =
+            tied_cross_entropy(&f32s(&[0, 3]), &f32s(&[5, 3]), &f32s(&[5]), &targets(&[]), Compute::F32).unwrap_err();
         assert!(error.to_string().contains("at least one"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 
 use super::*;
 use crate::Result;
+use crate::model::Compute;
 
 const TOKENS: usize = 1_024;
 const HIDDEN: usize = 384;
@@ -56,16 +57,33 @@ fn operators() {
     println!("{:34} {:>17}   {:>17}   milliseconds", "", "ours fwd     bwd", "candle fwd   bwd");
     let (rows, wide): (&[usize], &[usize]) = (&[TOKENS, HIDDEN], &[TOKENS, WIDE]);
     let linear_of = |t: &[Tensor]| -> Result<Tensor> { Ok(t[0].matmul(&t[1].t()?)?.broadcast_add(&t[2])?) };
-    compare("linear 384 -> 384", &[rows, &[384, 384], &[384]], &|t| linear(&t[0], &t[1], &t[2]), &linear_of);
-    compare("linear 384 -> 1152", &[rows, &[1152, 384], &[1152]], &|t| linear(&t[0], &t[1], &t[2]), &linear_of);
-    compare("linear 384 -> 1536", &[rows, &[1536, 384], &[1536]], &|t| linear(&t[0], &t[1], &t[2]), &linear_of);
-    compare("linear 1536 -> 384", &[wide, &[384, 1536], &[384]], &|t| linear(&t[0], &t[1], &t[2]), &linear_of);
     compare(
-        "project 384 -> 1536",
-        &[rows, &[1536, 384]],
-        &|t| project(&t[0], &t[1]),
-        &|t| Ok(t[0].matmul(&t[1].t()?)?),
+        "linear 384 -> 384",
+        &[rows, &[384, 384], &[384]],
+        &|t| linear(&t[0], &t[1], &t[2], Compute::F32),
+        &linear_of,
     );
+    compare(
+        "linear 384 -> 1152",
+        &[rows, &[1152, 384], &[1152]],
+        &|t| linear(&t[0], &t[1], &t[2], Compute::F32),
+        &linear_of,
+    );
+    compare(
+        "linear 384 -> 1536",
+        &[rows, &[1536, 384], &[1536]],
+        &|t| linear(&t[0], &t[1], &t[2], Compute::F32),
+        &linear_of,
+    );
+    compare(
+        "linear 1536 -> 384",
+        &[wide, &[384, 1536], &[384]],
+        &|t| linear(&t[0], &t[1], &t[2], Compute::F32),
+        &linear_of,
+    );
+    compare("project 384 -> 1536", &[rows, &[1536, 384]], &|t| project(&t[0], &t[1], Compute::F32), &|t| {
+        Ok(t[0].matmul(&t[1].t()?)?)
+    });
     compare("gelu", &[wide], &|t| gelu(&t[0]), &|t| Ok(t[0].gelu_erf()?));
     compare("bias_gelu", &[wide, &[WIDE]], &|t| bias_gelu(&t[0], &t[1]), &|t| {
         Ok(t[0].broadcast_add(&t[1])?.gelu_erf()?)
@@ -73,7 +91,7 @@ fn operators() {
     compare(
         "linear_gelu 384 -> 1536",
         &[rows, &[WIDE, HIDDEN], &[WIDE]],
-        &|t| linear_gelu(&t[0], &t[1], &t[2]),
+        &|t| linear_gelu(&t[0], &t[1], &t[2], Compute::F32),
         &|t| Ok(linear_of(t)?.gelu_erf()?),
     );
     let norm = |x: &Tensor, t: &[Tensor]| -> Result<Tensor> {
@@ -99,7 +117,7 @@ fn operators() {
     compare(
         "self_attention",
         &[rows, &[3 * HIDDEN, HIDDEN], &[3 * HIDDEN]],
-        &|t| self_attention(&t[0], &t[1], &t[2], &layout),
+        &|t| self_attention(&t[0], &t[1], &t[2], &layout, Compute::F32),
         &|t| attention::composed(&linear_of(t)?, &layout),
     );
     compare("embedding", &[&[VOCABULARY, HIDDEN]], &|t| embedding(&t[0], &ids), &|t| Ok(t[0].embedding(&ids)?));
@@ -109,7 +127,7 @@ fn operators() {
     compare(
         "tied_cross_entropy",
         &[&[TARGETS, HIDDEN], &[VOCABULARY, HIDDEN], &[VOCABULARY]],
-        &|t| tied_cross_entropy(&t[0], &t[1], &t[2], &targets),
+        &|t| tied_cross_entropy(&t[0], &t[1], &t[2], &targets, Compute::F32),
         &|t| Ok(candle_nn::loss::cross_entropy(&t[0].matmul(&t[1].t()?)?.broadcast_add(&t[2])?, &targets)?),
     );
 }
@@ -133,21 +151,56 @@ fn step() {
         })
         .collect();
     let layout = packed();
-    let forward = || -> Result<Tensor> {
+    let forward = |compute: Compute| -> Result<Tensor> {
         let mut x = embedding(&table, &ids)?;
         for ([qkv, out, wide, narrow], [first, second]) in &layers {
-            let y = linear(&self_attention(&x, &qkv.0, &qkv.1, &layout)?, &out.0, &out.1)?;
+            let y = linear(&self_attention(&x, &qkv.0, &qkv.1, &layout, compute)?, &out.0, &out.1, compute)?;
             x = dropout_residual_layer_norm(&y, &x, &first.0, &first.1, 1e-12, 0.1, 1)?;
-            let y = linear(&linear_gelu(&x, &wide.0, &wide.1)?, &narrow.0, &narrow.1)?;
+            let y = linear(&linear_gelu(&x, &wide.0, &wide.1, compute)?, &narrow.0, &narrow.1, compute)?;
             x = dropout_residual_layer_norm(&y, &x, &second.0, &second.1, 1e-12, 0.1, 2)?;
         }
-        tied_cross_entropy(&x.narrow(0, 0, TARGETS)?, &table, &vocabulary_bias, &targets)
+        tied_cross_entropy(&x.narrow(0, 0, TARGETS)?, &table, &vocabulary_bias, &targets, compute)
     };
-    for _ in 0..5 {
+    for compute in [Compute::F32, Compute::Bf16].repeat(4) {
         let start = Instant::now();
-        let loss = forward().unwrap();
+        let loss = forward(compute).unwrap();
         let forward = start.elapsed().as_secs_f64() * 1e3;
         loss.backward().unwrap();
-        println!("forward {forward:.0} ms, backward {:.0} ms", start.elapsed().as_secs_f64() * 1e3 - forward);
+        println!(
+            "{compute:?}: forward {forward:.0} ms, backward {:.0} ms",
+            start.elapsed().as_secs_f64() * 1e3 - forward
+        );
+    }
+}
+
+/// The rate of the products of a training step: forward, and backward to the input and to the weight.
+#[test]
+#[ignore = "a measurement"]
+fn products() {
+    use super::matmul::{Matrix, product};
+    println!("{:34} {:>8} {:>8}   GFLOP/s, F32 and Bf16", "rows x inputs -> outputs", "", "");
+    for (rows, inputs, outputs) in [
+        (TOKENS, HIDDEN, HIDDEN),
+        (TOKENS, HIDDEN, 3 * HIDDEN),
+        (TOKENS, HIDDEN, WIDE),
+        (TOKENS, WIDE, HIDDEN),
+        (TARGETS, HIDDEN, VOCABULARY),
+    ] {
+        let numbers = |count: usize| -> Vec<f32> { (0..count).map(|i| (i * 37 % 101) as f32 / 101.0).collect() };
+        let (x, w, g) = (numbers(rows * inputs), numbers(outputs * inputs), numbers(rows * outputs));
+        let (x, w, g) =
+            (Matrix::new(&x, rows, inputs), Matrix::new(&w, outputs, inputs), Matrix::new(&g, rows, outputs));
+        for (name, a, b) in [("y", x, w.t()), ("dx", g, w), ("dw", g.t(), x)] {
+            let mut rates = [0f64; 2];
+            for (rate, compute) in rates.iter_mut().zip([Compute::F32, Compute::Bf16]) {
+                for _ in 0..12 {
+                    let start = Instant::now();
+                    std::hint::black_box(product(a, b, compute));
+                    let flops = 2.0 * (rows * inputs * outputs) as f64;
+                    *rate = rate.max(flops / start.elapsed().as_secs_f64() / 1e9);
+                }
+            }
+            println!("{:34} {:8.0} {:8.0}", format!("{rows} x {inputs} -> {outputs}, {name}"), rates[0], rates[1]);
+        }
     }
 }
