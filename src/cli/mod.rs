@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
 
 mod bank;
+mod blend;
 mod completions;
 mod demo;
 mod encode;
@@ -37,6 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
+    Blend(blend::Blend),
     Export(export::Export),
     Encode(encode::Encode),
     Index(index::Index),
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse(); // exits with 2 and a message when the command line is wrong
     let result = match cli.command {
         Command::Train(args) => args.run(),
+        Command::Blend(args) => args.run(),
         Command::Export(args) => args.run(),
         Command::Encode(args) => args.run(),
         Command::Index(args) => args.run(),

@@ -1,6 +1,7 @@
 //! The network in candle, its configuration, and its weights in and out.
 
 mod bert;
+mod blend;
 mod compute;
 mod config;
 mod directory;
@@ -8,6 +9,7 @@ pub mod ops;
 mod weights;
 
 pub use bert::{Bert, Dropout};
+pub use blend::blend;
 pub use compute::Compute;
 pub use config::{Config, Pooling};
 pub use directory::ModelDirectory;

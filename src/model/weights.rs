@@ -169,6 +169,25 @@ impl Weights {
         self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
     }
 
+    /// The sum of some networks' parameters, each times its factor. All must be of one shape, and there must be one.
+    ///
+    /// # Errors
+    /// There is none, a parameter is missing or of another shape, or the device fails.
+    pub(super) fn mean(parts: &[(Self, f64)]) -> Result<Self> {
+        let Some(((first, factor), rest)) = parts.split_first() else {
+            return Err(Error::Internal("a mean of no weights".to_owned()));
+        };
+        let mut variables = BTreeMap::new();
+        for (name, variable) in first.iter() {
+            let mut sum = (variable.as_tensor().detach() * *factor)?;
+            for (other, factor) in rest {
+                sum = (sum + (other.get(name)?.detach() * *factor)?)?;
+            }
+            variables.insert(name.to_owned(), Var::from_tensor(&sum)?);
+        }
+        Ok(Self { variables })
+    }
+
     /// How many numbers there are.
     pub fn count(&self) -> usize {
         self.variables.values().map(|v| v.as_tensor().elem_count()).sum()
