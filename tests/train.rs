@@ -420,8 +420,8 @@ fn bad_settings_are_named() {
     assert!(Settings::from_file(folder.path().join("none.toml")).unwrap_err().to_string().contains("none.toml"));
 }
 
-/// bf16 keeps 8 bits of every factor, so one product is off by up to 0.4 %; the sums of many are less, and a chain of
-/// layers is a little more.
+/// bf16 keeps 8 bits of every factor, so a factor is off by up to 0.2 %. The similarity loss magnifies that: the vectors of
+/// a fresh network are nearly the same, and it multiplies their differences by 30.
 #[test]
 fn gradients_in_bf16_are_those_of_f32_within_its_rounding() {
     let folder = tempfile::tempdir().unwrap();
@@ -438,7 +438,7 @@ fn gradients_in_bf16_are_those_of_f32_within_its_rounding() {
     for (name, variable) in network.weights().iter() {
         let (exact, rounded) = (exact.get(variable).unwrap(), rounded.get(variable).unwrap());
         let error = norm(&(exact - rounded).unwrap()) / norm(exact);
-        assert!(error < 0.02, "the gradient of `{name}` is off by {error}");
+        assert!(error < 0.1, "the gradient of `{name}` is off by {error}");
         assert!(error > 0.0, "the gradient of `{name}` was not computed in bf16");
     }
 }
