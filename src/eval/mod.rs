@@ -1,13 +1,15 @@
-//! Runs a model over labelled files: sentence pairs ([`sts`]) and FAQ retrieval ([`faq`]).
+//! Runs a model over labelled files: sentence pairs ([`sts`]), FAQ retrieval ([`faq`]) and generation ([`generation`]).
 //!
-//! The model comes in as a closure from texts to vectors, so that anything that encodes can be judged: the served
-//! encoder, a network in training, a baseline.
+//! The model comes in as a closure, from texts to vectors or from a text to similar ones, so that anything that encodes
+//! or writes can be judged: the served model, a network in training, a baseline.
 
 mod encode;
 mod faq;
+mod generation;
 mod sts;
 
 pub use crate::text::{FaqQuestion, LabelledPair, read_pairs, read_queries, read_standard};
 pub use encode::{Encode, Progress, Step};
 pub use faq::{Faq, Paraphrase, faq};
+pub use generation::{Example, Generation, Rewrite, SentenceRules, WordList, generation, read_examples};
 pub use sts::{Sts, sts};

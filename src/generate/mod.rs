@@ -7,6 +7,9 @@ mod wording;
 
 pub use paraphraser::Paraphraser;
 pub use sampler::Sampler;
+pub use wording::folded;
+
+use serde::Serialize;
 
 use crate::{Error, Result};
 
@@ -14,7 +17,7 @@ use crate::{Error, Result};
 pub const MAX_SAMPLES: usize = 1000;
 
 /// How the next token is drawn. The published SimBERT uses top-k 5, its later versions top-p 0.95.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Sampling {
     /// How many samples are drawn, 1 to 1000.
     pub samples: usize,

@@ -1,37 +1,88 @@
-//! When two sentences are the same to a reader.
+//! How a wording looks to a reader: when two are the same, and when one stutters.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// What closes a sentence; NFKC has made ASCII of the full-width forms.
-const CLOSING: &[char] = &['.', '。', '!', '?', '~', ',', '、', ';', ':', '…'];
-
-/// A form that sentences share when they differ only in width (`？` and `?`), case, spaces, or closing punctuation.
-/// Punctuation inside a sentence counts: it may change the sense.
+/// A form that sentences share when they differ only in width (`？` and `?`), case, spaces, punctuation or symbols:
+/// their letters and digits. Of two samples that punctuation alone tells apart, a reader needs one.
 pub fn folded(text: &str) -> String {
-    let plain: String = text.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect();
-    plain.trim_end_matches(CLOSING).to_owned()
+    text.nfkc().flat_map(char::to_lowercase).filter(|character| character.is_alphanumeric()).collect()
+}
+
+/// Longest run of pieces that is looked at for being said twice.
+const LONGEST_RUN: usize = 8;
+
+/// Whether `target` says a piece three times in a row, or a run of two to eight pieces twice, which `source` does not:
+/// what a decoder falls into when it has lost the thread. A single piece twice is a word in many languages.
+pub fn stutters(target: &[u32], source: &[u32]) -> bool {
+    let repeats = |run: usize| (run, if run == 1 { 3 } else { 2 * run });
+    (1..=LONGEST_RUN).map(repeats).any(|(run, length)| {
+        let repeated = |window: &[u32]| window[run..] == window[..length - run];
+        target.windows(length).any(|said| repeated(said) && !source.windows(length).any(|window| window == said))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn looks_through_width_case_spaces_and_closing_punctuation() {
-        let same = ["怎么开通 WIFI？", "怎么开通wifi?", "怎么开通ＷｉＦｉ", "怎么 开通wifi。", "怎么开通wifi？！……"];
+    fn looks_through_width_case_spaces_and_punctuation() {
+        let same = [
+            "怎么开通 WIFI？",
+            "怎么开通wifi?",
+            "怎么开通ＷｉＦｉ",
+            "怎么 开通wifi。",
+            "怎么开通wifi？！……",
+            "怎么,开通“Wi-Fi”",
+        ];
         for text in same {
             assert_eq!(folded(text), "怎么开通wifi", "{text}");
         }
     }
 
     #[test]
-    fn sees_other_words_and_inner_punctuation() {
+    fn sees_other_words_and_digits() {
         assert_ne!(folded("能开通吗"), folded("不能开通吗"));
-        assert_ne!(folded("不,能开通"), folded("不能开通"));
+        assert_ne!(folded("5G"), folded("4G"));
     }
 
     #[test]
     fn nothing_but_punctuation_is_blank() {
         assert_eq!(folded(" ？！ "), "");
+    }
+
+    #[test]
+    fn stuttering_is_a_run_said_again_at_once() {
+        for stutter in [&[1, 1, 1][..], &[4, 1, 2, 1, 2, 5], &[1, 2, 3, 1, 2, 3], &[9, 7, 7, 7]] {
+            assert!(stutters(stutter, &[1, 2, 3]), "{stutter:?}");
+        }
+        for fluent in [&[][..], &[1, 1], &[1, 2, 3, 1, 2], &[1, 1, 2, 2], &[1, 2, 5, 1, 2]] {
+            assert!(!stutters(fluent, &[]), "{fluent:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_source_says_twice_may_be_said_twice() {
+        assert!(!stutters(&[8, 1, 2, 1, 2], &[1, 2, 1, 2, 3]));
+        assert!(!stutters(&[1, 1, 1], &[5, 1, 1, 1]));
+        assert!(stutters(&[1, 1, 1, 1, 2, 1, 2], &[5, 1, 1, 1]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_said_twice_is_found_wherever_it_stands(
+            before in prop::collection::vec(0u32..9, 0..5),
+            run in prop::collection::vec(10u32..99, 2..=LONGEST_RUN),
+            after in prop::collection::vec(0u32..9, 0..5),
+        ) {
+            prop_assert!(stutters(&[&before[..], &run, &run, &after].concat(), &before));
+        }
+
+        #[test]
+        fn marks_between_letters_change_nothing(words in prop::collection::vec("[a-z0-9一-龥]{0,4}", 0..5)) {
+            prop_assert_eq!(folded(&words.join("，")), folded(&words.concat()));
+            prop_assert_eq!(folded(&words.join(" … ")), words.concat());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Pure functions that judge a model: rank correlation, retrieval, diversity.
+//! Pure functions that judge a model: rank correlation, retrieval, diversity, overlap.
 //!
 //! ```
 //! use simbert::metrics;
@@ -10,8 +10,10 @@
 
 mod correlation;
 mod diversity;
+mod overlap;
 mod retrieval;
 
 pub use correlation::spearman;
 pub use diversity::{distinct_ngrams, distinct_share, self_bleu};
+pub use overlap::bigram_f1;
 pub use retrieval::{recall_at, reciprocal_rank_at};

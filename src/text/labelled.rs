@@ -78,17 +78,17 @@ fn checked_id(id: &str) -> Result<String, String> {
     if id.is_empty() { Err("expected an id, received a blank".to_owned()) } else { Ok(id.to_owned()) }
 }
 
-fn is_any(field: &str, names: &[&str]) -> bool {
+pub(crate) fn is_any(field: &str, names: &[&str]) -> bool {
     names.iter().any(|name| field.trim().eq_ignore_ascii_case(name))
 }
 
 /// The beginning of a field, for a message.
-fn short(field: &str) -> String {
+pub(crate) fn short(field: &str) -> String {
     field.chars().take(40).collect()
 }
 
 /// Parses every line; `parse` says what is wrong with its fields.
-fn read<T>(
+pub(crate) fn read<T>(
     path: &Path,
     is_header: impl Fn(&[&str]) -> bool,
     parse: impl Fn(&[&str]) -> Result<T, String>,

@@ -5,7 +5,7 @@
 
 mod batch;
 mod chunk;
-mod labelled;
+pub(crate) mod labelled;
 mod tokenizer;
 
 pub use batch::Batch;

@@ -2,6 +2,7 @@
 
 mod bar;
 mod faq;
+mod generation;
 mod sts;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,7 @@ pub struct Eval {
 enum By {
     Sts(sts::StsArgs),
     Faq(faq::FaqArgs),
+    Generation(generation::GenerationArgs),
 }
 
 impl Eval {
@@ -28,6 +30,7 @@ impl Eval {
         match self.by {
             By::Sts(args) => args.run(),
             By::Faq(args) => args.run(),
+            By::Generation(args) => args.run(),
         }
     }
 }

@@ -1,0 +1,152 @@
+//! `simbert eval generation`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::bar::Bar;
+use super::print;
+use crate::cli::ModelArgs;
+use crate::eval::{self, Example, Generation, SentenceRules, WordList};
+use crate::generate::{GenerateRequest, Paraphraser, Sampling};
+
+const PARTICLES: &str = include_str!("../../../data/generation/particles.txt");
+const QUESTION_WORDS: &str = include_str!("../../../data/generation/question-words.txt");
+
+/// Write sentences similar to those of a file, and see whether they are varied, similar, and of the right kind.
+///
+/// For each sentence of the file, generates and ranks as `simbert generate` and the server do, and prints over all of
+/// them: how many sentences came back; the share that is distinct but for width, case, spaces and punctuation;
+/// self-BLEU (1 to 4 characters, no smoothing; lower is more varied); the mean cosine with the input; the share that
+/// differs from the input by punctuation or particles alone; the share of the labelled paraphrases that came back, and
+/// how near the nearest sentence came to each (F1 of character bigrams), beside what the input itself scores; the
+/// share that is of the input's kind, for statements and for questions; and the time. A bar in the table is what a
+/// model should reach with 100 samples and -k 20.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    simbert eval generation data/generation/questions.tsv data/generation/statements.tsv\n  \
+    simbert eval generation groups.jsonl --model my-model --top-k 0 --temperature 0.8 --json")]
+pub struct GenerationArgs {
+    /// Sentences to write from: .tsv of `sentence, paraphrase, …`, .jsonl of {"text": …, "synonyms": […]}, or plain lines.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// How many sentences to return for each at most.
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    k: usize,
+    /// How many samples to draw, 1 to 1000.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = Sampling::default().samples)]
+    samples: usize,
+    /// Most new tokens of a sample.
+    #[arg(long, value_name = "N", default_value_t = Sampling::default().max_tokens)]
+    max_tokens: usize,
+    /// Divides the logits: below 1 bolder choices are rarer, above 1 they are more frequent.
+    #[arg(long, value_name = "T", default_value_t = Sampling::default().temperature)]
+    temperature: f32,
+    /// Draw among the K likeliest tokens only; 0 means all.
+    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k)]
+    top_k: usize,
+    /// Draw among the likeliest tokens whose probabilities reach P; 1 means all.
+    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p)]
+    top_p: f32,
+    /// Same seed, same sentences.
+    #[arg(long, value_name = "SEED", default_value_t = Sampling::default().seed)]
+    seed: u64,
+    /// Leave out sentences with a lower cosine, −1 to 1.
+    #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
+    min_score: Option<f32>,
+    /// Words that make no other wording, one a line; Chinese and English ones when absent.
+    #[arg(long, value_name = "FILE")]
+    particles: Option<PathBuf>,
+    /// Words that make a sentence a question, one a line; Chinese and English ones when absent.
+    #[arg(long, value_name = "FILE")]
+    question_words: Option<PathBuf>,
+    /// Print one line of JSON: {"inputs":…,"distinct":…,"self_bleu":…,"similarity":…, …}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The measures and what they were taken with.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    generation: Generation,
+    k: usize,
+    min_score: Option<f32>,
+    #[serde(flatten)]
+    sampling: Sampling,
+}
+
+impl GenerationArgs {
+    pub fn run(self) -> anyhow::Result<()> {
+        let sampling = Sampling {
+            samples: self.samples,
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            seed: self.seed,
+        };
+        let request =
+            |text: &str| GenerateRequest { text: text.to_owned(), k: self.k, sampling, min_score: self.min_score };
+        // All that may be wrong is looked at before the model is loaded.
+        let rules = SentenceRules {
+            particles: list(self.particles.as_ref(), PARTICLES)?,
+            question_words: list(self.question_words.as_ref(), QUESTION_WORDS)?,
+        };
+        let mut examples: Vec<Example> = Vec::new();
+        for file in &self.files {
+            examples.extend(eval::read_examples(file)?);
+        }
+        examples.first().map_or(Ok(()), |example| request(&example.text).validate())?;
+        let paraphraser = Paraphraser::open(&self.model.directory()?, &self.model.runtime())?;
+        let rewrite = |text: &str| paraphraser.generate(&request(text));
+        let mut bar = Bar::default();
+        let generation = eval::generation(&examples, &rewrite, &rules, &mut |step| bar.step(step))?;
+        drop(bar);
+        let report = Report { generation, k: self.k, min_score: self.min_score, sampling };
+        print(&report, self.json, &rows(&generation))
+    }
+}
+
+fn list(file: Option<&PathBuf>, bundled: &str) -> crate::Result<WordList> {
+    file.map_or_else(|| WordList::parse("bundled list", bundled), WordList::read)
+}
+
+fn rows(generation: &Generation) -> Vec<(&'static str, String)> {
+    let Generation {
+        inputs,
+        questions,
+        returned,
+        distinct,
+        self_bleu,
+        similarity,
+        copy_rate,
+        labelled,
+        coverage,
+        soft_coverage,
+        soft_coverage_of_inputs,
+        statements_kept,
+        questions_kept,
+        seconds_per_input,
+    } = *generation;
+    let share = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
+    vec![
+        ("inputs", inputs.to_string()),
+        ("  questions among them", questions.to_string()),
+        ("returned for each", format!("{returned:.2}")),
+        ("distinct (bar: at least 0.90)", share(distinct)),
+        ("self-BLEU", share(self_bleu)),
+        ("mean cosine (bar: at least 0.80)", share(similarity)),
+        ("copy rate (bar: at most 0.25)", share(copy_rate)),
+        ("labelled paraphrases", labelled.to_string()),
+        ("  returned", share(coverage)),
+        ("  bigram F1 of the nearest", share(soft_coverage)),
+        ("  bigram F1 of the input", share(soft_coverage_of_inputs)),
+        ("statements stay so (bar: at least 0.90)", share(statements_kept)),
+        ("questions stay so", share(questions_kept)),
+        ("seconds for each input", format!("{seconds_per_input:.3}")),
+    ]
+}
