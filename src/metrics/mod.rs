@@ -1,4 +1,4 @@
-//! Pure functions that judge a model: rank correlation, retrieval, diversity.
+//! Pure functions that judge a model: rank correlation, retrieval, diversity, and probabilities fitted to scores.
 //!
 //! ```
 //! use simbert::metrics;
@@ -9,9 +9,17 @@
 //! ```
 
 mod correlation;
+mod curve;
 mod diversity;
+mod isotonic;
+mod platt;
+mod probability;
 mod retrieval;
 
 pub use correlation::spearman;
+pub use curve::{Curve, Outcome};
 pub use diversity::{distinct_ngrams, distinct_share, self_bleu};
+pub use isotonic::isotonic;
+pub use platt::platt;
+pub use probability::{Bin, Cut, brier_score, calibration_error, cut_at_precision, log_loss, reliability};
 pub use retrieval::{recall_at, reciprocal_rank_at};

@@ -1,12 +1,14 @@
 //! The network in candle, its configuration, and its weights in and out.
 
 mod bert;
+mod calibration;
 mod config;
 mod directory;
 pub mod ops;
 mod weights;
 
 pub use bert::{Bert, Dropout};
+pub use calibration::{Calibration, Fitted};
 pub use config::{Config, Pooling};
 pub use directory::ModelDirectory;
 pub use weights::{Precision, Weights};

@@ -1,6 +1,7 @@
 //! `simbert eval`: one file for each way to judge.
 
 mod bar;
+mod calibrate;
 mod faq;
 mod sts;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::eval::Encode;
 use crate::runtime::Encoder;
 
-/// Judge a model by labelled files.
+/// Judge a model by labelled files, or fit probabilities to its scores.
 #[derive(Args)]
 pub struct Eval {
     #[command(subcommand)]
@@ -21,6 +22,7 @@ pub struct Eval {
 enum By {
     Sts(sts::StsArgs),
     Faq(faq::FaqArgs),
+    Calibrate(calibrate::CalibrateArgs),
 }
 
 impl Eval {
@@ -28,6 +30,7 @@ impl Eval {
         match self.by {
             By::Sts(args) => args.run(),
             By::Faq(args) => args.run(),
+            By::Calibrate(args) => args.run(),
         }
     }
 }
