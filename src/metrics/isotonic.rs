@@ -23,9 +23,15 @@ pub fn isotonic(outcomes: &[Outcome]) -> Option<Curve> {
     let mut knots: Vec<(f64, f64)> = Vec::new();
     for block in pool(&points) {
         let probability = round(block.mean(), PROBABILITIES).clamp(0.0, 1.0);
-        knots.push((block.first, probability));
-        if block.last > block.first {
-            knots.push((block.last, probability));
+        match &mut knots[..] {
+            // Blocks that rounding alone keeps apart go on as one.
+            [.., (_, before), (last, level)] if *before == probability && *level == probability => *last = block.last,
+            _ => {
+                knots.push((block.first, probability));
+                if block.last > block.first {
+                    knots.push((block.last, probability));
+                }
+            }
         }
     }
     Some(Curve::Isotonic { knots })

@@ -42,7 +42,7 @@ pub fn platt(outcomes: &[Outcome]) -> Option<Curve> {
                 break Some((s, i, there));
             }
             step /= 2.0;
-            if !(step > 1e-10) {
+            if step < 1e-10 {
                 break None; // no better within what f64 can tell
             }
         };

@@ -104,7 +104,7 @@ impl Calibration {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::Internal(e.to_string()))?;
+        let mut bytes = serde_json::to_vec(self).map_err(|e| Error::Internal(e.to_string()))?;
         bytes.push(b'\n');
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}.tmp", std::process::id()));

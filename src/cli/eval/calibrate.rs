@@ -16,8 +16,9 @@ use crate::runtime::Encoder;
 ///
 /// From labelled pairs (`sentence, sentence, label`, with tabs), or from queries and the standard questions that they
 /// find, right or wrong. Writes `calibration.json` into the model directory, from where search results take their
-/// probabilities; it belongs to this model and no other. All figures that are printed are held out: each fifth of the
-/// pairs is judged by a curve that was fitted to the rest.
+/// probabilities; it belongs to this model and no other. All figures of the new curve are held out: each fifth of the
+/// pairs is judged by a curve that was fitted to the rest. A calibration that the model has already is judged beside
+/// it, so that `--dry-run` shows how well it serves other pairs.
 ///
 /// Probabilities hold where the share of right pairs is that of the pairs they were fitted to. A curve from pairs of
 /// which half mean the same promises too much where most hits are wrong: name the share there with `--prior`, or fit
@@ -36,8 +37,8 @@ pub struct CalibrateArgs {
     /// Users' queries, `question, id`.
     #[arg(long, value_name = "Q.tsv", requires = "standard")]
     query: Option<PathBuf>,
-    /// Hits of each query that are fitted to. With 1, the probability is that of a first hit.
-    #[arg(long, value_name = "K", default_value_t = 1, requires = "standard", conflicts_with = "files",
+    /// Hits of each query that are fitted to: as many as a search will show. With 1, only what is first counts.
+    #[arg(long, value_name = "K", default_value_t = 10, requires = "standard", conflicts_with = "files",
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     hits: u16,
     #[command(flatten)]
@@ -93,7 +94,13 @@ impl CalibrateArgs {
             MethodName::Isotonic => Method::Isotonic,
             MethodName::Platt => Method::Platt,
         });
-        let found = eval::calibrate(&samples, method, &self.precision, self.prior)?;
+        // What is broken is about to be made anew, so it is said and no reason to stop.
+        let earlier = directory.calibration(encoder.fingerprint()).unwrap_or_else(|error| {
+            eprintln!("the calibration in place is not judged: {error}");
+            None
+        });
+        let earlier = earlier.as_ref().map(|calibration| &calibration.curve);
+        let found = eval::calibrate(&samples, method, &self.precision, self.prior, earlier)?;
         if let Some(path) = &self.plot {
             eval::draw_calibration(&found, path)?;
         }
@@ -124,7 +131,7 @@ impl CalibrateArgs {
 }
 
 fn print(found: &Calibrated) {
-    let Calibrated { pairs, base_rate, prior, method, compared, before, after, precisions, curve, .. } = found;
+    let Calibrated { pairs, base_rate, prior, method, compared, before, earlier, after, precisions, curve, .. } = found;
     println!("pairs              {pairs}");
     println!("mean the same      {:.1} %", base_rate * 100.0);
     if let Some(prior) = prior {
@@ -138,12 +145,16 @@ fn print(found: &Calibrated) {
         Curve::Isotonic { knots } => println!("  {} knots", knots.len()),
         Curve::Platt { slope, intercept } => println!("  slope {slope:.4}, intercept {intercept:.4}"),
     }
-    println!("\nheld out           the cosine  calibrated");
-    let rows: [(&str, fn(&Goodness) -> f64); 3] =
-        [("log loss", |g| g.log_loss), ("Brier score", |g| g.brier), ("calibration error", |g| g.calibration_error)];
-    for (name, of) in rows {
-        println!("{name:<19}{:>10.4}  {:>10.4}", of(before), of(after));
-    }
+    let in_place = if earlier.is_some() { "    in place" } else { "" };
+    println!("\nheld out           the cosine  calibrated{in_place}");
+    let columns = [Some(before), Some(after), earlier.as_ref()];
+    let row = |name: &str, of: &dyn Fn(&Goodness) -> f64| {
+        let figures = columns.iter().flatten().map(|goodness| format!("{:>10.4}", of(goodness)));
+        println!("{name:<19}{}", figures.collect::<Vec<_>>().join("  "));
+    };
+    row("log loss", &|goodness| goodness.log_loss);
+    row("Brier score", &|goodness| goodness.brier);
+    row("calibration error", &|goodness| goodness.calibration_error);
     if precisions.is_empty() {
         return;
     }

@@ -57,6 +57,9 @@ pub struct Calibrated {
     pub compared: Vec<(Method, f64)>,
     /// The score itself, cut off at 0, taken as a probability.
     pub before: Goodness,
+    /// What an earlier curve gives; it may have been fitted to some of these pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Goodness>,
     /// The fitted probability, held out.
     pub after: Goodness,
     pub precisions: Vec<WantedPrecision>,
@@ -119,6 +122,7 @@ pub fn calibrate(
     method: Option<Method>,
     precisions: &[f64],
     prior: Option<f64>,
+    earlier: Option<&Curve>,
 ) -> Result<Calibrated> {
     for &precision in precisions {
         if !(precision > 0.0 && precision <= 1.0) {
@@ -138,7 +142,10 @@ pub fn calibrate(
         return Err(Error::invalid("the model's scores of these pairs", expected, "scores that tell nothing"));
     }
     let held_out = held_out(&samples, &|part| if compared.is_empty() { Ok(method) } else { Ok(choose(part)?.0) })?;
-    let before: Vec<Outcome> = scored.iter().map(|o| Outcome { score: o.score.clamp(0.0, 1.0), ..*o }).collect();
+    let judge = |probability: &dyn Fn(f64) -> f64| {
+        let given = |o: &Outcome| Outcome { score: probability(o.score), ..*o };
+        Goodness::of(&scored.iter().map(given).collect::<Vec<_>>())
+    };
     let precisions = precisions.iter().map(|&precision| WantedPrecision {
         precision,
         cut: metrics::cut_at_precision(&scored, precision).map(|cut| held_out_cut(&samples, precision, cut, &curve)),
@@ -148,7 +155,8 @@ pub fn calibrate(
         base_rate,
         prior,
         method,
-        before: Goodness::of(&before),
+        before: judge(&|score| score.clamp(0.0, 1.0)),
+        earlier: earlier.map(|curve| judge(&|score| curve.probability(score))),
         after: Goodness::of(&held_out),
         precisions: precisions.collect(),
         compared,
@@ -264,7 +272,7 @@ mod tests {
     #[test]
     fn the_truth_is_found_and_the_right_method_chosen() {
         for (truth, method) in [(logistic as fn(f64) -> f64, Method::Platt), (stairs, Method::Isotonic)] {
-            let found = calibrate(&drawn(4000, 1, truth), None, &[], None).unwrap();
+            let found = calibrate(&drawn(4000, 1, truth), None, &[], None, None).unwrap();
             assert_eq!(found.method, method, "{:?}", found.compared);
             assert!(found.after.log_loss < found.before.log_loss && found.after.brier < found.before.brier);
             assert!(found.after.calibration_error < 0.03 && found.before.calibration_error > 0.1, "{found:?}");
@@ -276,10 +284,18 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_curve_is_judged_beside() {
+        let flat = Curve::Platt { slope: 0.0, intercept: 0.0 };
+        let found = calibrate(&drawn(1000, 1, logistic), None, &[], None, Some(&flat)).unwrap();
+        assert!((found.earlier.unwrap().log_loss - 2f64.ln()).abs() < 1e-9);
+        assert_eq!(calibrate(&drawn(1000, 1, logistic), None, &[], None, None).unwrap().earlier, None);
+    }
+
+    #[test]
     fn figures_are_held_out() {
         // Labels without any order: in-sample isotonic regression would find a good fit, held out there is none.
         let random = drawn(400, 2, |_| 0.5);
-        let found = calibrate(&random, Some(Method::Isotonic), &[0.9], None).unwrap();
+        let found = calibrate(&random, Some(Method::Isotonic), &[0.9], None, None).unwrap();
         assert!(found.after.log_loss > 2f64.ln() * 0.99, "{found:?}");
         let worth = found.precisions[0].cut.map_or(0.5, |cut| cut.held_out_precision);
         assert!(worth < 0.9, "a cut that is good by chance is found out: {worth}");
@@ -290,15 +306,15 @@ mod tests {
         // Each group has a score and a label of its own, ten times: only a fold that splits groups could know it.
         let mut samples = drawn(100, 3, |_| 0.5);
         samples = samples.iter().flat_map(|&sample| [sample; 10]).collect();
-        let found = calibrate(&samples, Some(Method::Isotonic), &[], None).unwrap();
+        let found = calibrate(&samples, Some(Method::Isotonic), &[], None, None).unwrap();
         assert!(found.after.log_loss > 2f64.ln() * 0.99, "{}", found.after.log_loss);
     }
 
     #[test]
     fn a_prior_moves_the_odds_as_bayes_says() {
         let samples = drawn(20_000, 4, logistic);
-        let plain = calibrate(&samples, Some(Method::Platt), &[], None).unwrap();
-        let rare = calibrate(&samples, Some(Method::Platt), &[], Some(0.05)).unwrap();
+        let plain = calibrate(&samples, Some(Method::Platt), &[], None, None).unwrap();
+        let rare = calibrate(&samples, Some(Method::Platt), &[], Some(0.05), None).unwrap();
         let odds = |p: f64| p / (1.0 - p);
         let factor = odds(0.05) / odds(plain.base_rate);
         for score in [0.3, 0.5, 0.7, 0.9] {
@@ -311,7 +327,7 @@ mod tests {
     #[test]
     fn a_precision_has_a_cut_or_is_out_of_reach() {
         let samples = drawn(4000, 5, |score| 0.9 * logistic(score));
-        let found = calibrate(&samples, None, &[0.8, 0.99], None).unwrap();
+        let found = calibrate(&samples, None, &[0.8, 0.99], None, None).unwrap();
         let cut = found.precisions[0].cut.unwrap();
         assert!((cut.held_out_precision - 0.8).abs() < 0.04 && cut.held_out_recall > 0.4, "{cut:?}");
         assert!(cut.probability < 0.8, "the least of what is taken is less likely than the mean of it: {cut:?}");
@@ -321,7 +337,8 @@ mod tests {
 
     #[test]
     fn too_little_to_go_by_is_refused() {
-        let refused = |samples: &[Sample], prior| calibrate(samples, None, &[0.9], prior).unwrap_err().to_string();
+        let refused =
+            |samples: &[Sample], prior| calibrate(samples, None, &[0.9], prior, None).unwrap_err().to_string();
         let good = drawn(200, 6, logistic);
         assert!(refused(&[], None).contains("at least 10 pairs that mean the same and 10 that do not"));
         assert!(refused(&drawn(200, 6, |_| 1.0), None).contains("received 200 and 0"));
@@ -331,6 +348,6 @@ mod tests {
             assert!(refused(&good, Some(prior)).starts_with("prior: expected a share above 0 and below 1"));
         }
         assert!(refused(&drawn(400, 7, |score| 1.0 - logistic(score)), None).contains("scores that tell nothing"));
-        assert!(calibrate(&good, None, &[0.0], None).unwrap_err().to_string().starts_with("precision"));
+        assert!(calibrate(&good, None, &[0.0], None, None).unwrap_err().to_string().starts_with("precision"));
     }
 }

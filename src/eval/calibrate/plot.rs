@@ -32,12 +32,12 @@ pub fn draw(calibrated: &Calibrated, path: &Path) -> Result<()> {
 }
 
 fn reliability_panel(area: &Area, calibrated: &Calibrated) -> Result<(), String> {
-    let before: Vec<Outcome> = calibrated.scored.clone();
     let mut chart = chart(area, "Said and true", 0.0..1.0, "probability", "share that mean the same")?;
     chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.4))).map_err(text)?;
-    let series = [("the cosine as it is", BLUE, before), ("calibrated, held out", RED, calibrated.held_out.clone())];
+    let series =
+        [("the cosine as it is", BLUE, &calibrated.scored), ("calibrated, held out", RED, &calibrated.held_out)];
     for (name, color, outcomes) in series {
-        let dots = dots(&outcomes, |mean| mean.clamp(0.0, 1.0));
+        let dots = dots(outcomes, |mean| mean.clamp(0.0, 1.0));
         let line = dots.iter().map(|&(at, _)| at);
         chart
             .draw_series(LineSeries::new(line, color.stroke_width(2)))
@@ -47,7 +47,7 @@ fn reliability_panel(area: &Area, calibrated: &Calibrated) -> Result<(), String>
         let circles = dots.iter().map(|&(at, size)| Circle::new(at, size, color.mix(0.6).filled()));
         chart.draw_series(circles).map_err(text)?;
     }
-    legend(&mut chart, SeriesLabelPosition::UpperLeft)
+    legend(&mut chart)
 }
 
 fn curve_panel(area: &Area, calibrated: &Calibrated) -> Result<(), String> {
@@ -72,7 +72,7 @@ fn curve_panel(area: &Area, calibrated: &Calibrated) -> Result<(), String> {
         .map_err(text)?
         .label("share that mean the same")
         .legend(|(x, y)| Circle::new((x + 8, y), 4, BLUE.mix(0.6).filled()));
-    legend(&mut chart, SeriesLabelPosition::UpperLeft)
+    legend(&mut chart)
 }
 
 type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
@@ -95,9 +95,14 @@ fn chart<'a, 'b>(
     Ok(chart)
 }
 
-fn legend<'a: 'b, 'b>(chart: &mut Chart<'a, 'b>, position: SeriesLabelPosition) -> Result<(), String> {
+fn legend<'a: 'b, 'b>(chart: &mut Chart<'a, 'b>) -> Result<(), String> {
     let mut labels = chart.configure_series_labels();
-    labels.position(position).background_style(WHITE.mix(0.8)).border_style(BLACK).draw().map_err(text)
+    labels
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .draw()
+        .map_err(text)
 }
 
 /// A dot for each bin: where it lies, and how large it is.
