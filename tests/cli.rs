@@ -63,8 +63,21 @@ fn a_wrong_command_line_exits_with_2() {
         assert!(stderr(&output).contains("--no-such-flag"), "{}", stderr(&output));
         assert!(stdout(&output).is_empty());
     }
-    for wrong in [&["no-such-command"][..], &[], &["eval"], &["eval", "sts"], &["eval", "faq", "--standard", "s.tsv"]] {
+    for wrong in [
+        &["no-such-command"][..],
+        &[],
+        &["eval"],
+        &["eval", "sts"],
+        &["eval", "faq", "--standard", "s.tsv"],
+        &["eval", "calibrate"],
+    ] {
         assert_eq!(simbert(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    let faq = ["--standard", "s.tsv", "--query", "q.tsv"];
+    let wrong = [&["--standard", "s.tsv"][..], &["--query", "q.tsv"], &["pairs.tsv", "--hits", "3"], &["--dry-run"]];
+    for wrong in wrong.into_iter().chain([&[&faq[..], &["pairs.tsv"]].concat()[..]]) {
+        let output = simbert(&[&["eval", "calibrate"], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "eval calibrate {wrong:?}: {}", stderr(&output));
     }
     let faq = ["eval", "faq", "--standard", "s.tsv", "--query", "q.tsv", "--expand"];
     for phrases in ["0", "101", "-1", "many"] {

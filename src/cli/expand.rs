@@ -82,7 +82,7 @@ impl Expand {
         }
         hits::print(&mut out, &found.hits, true)?;
         if found.hits.is_empty() {
-            eprintln!("nothing was found; widen `--filter`, or lower `--min-score`");
+            eprintln!("nothing was found; widen `--filter`, or lower `--min-score` or `--min-probability`");
         }
         Ok(())
     }

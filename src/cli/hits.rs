@@ -10,14 +10,16 @@ use crate::engine::{Hit, Question, Timings};
 /// Columns of the terminal that a question may take; what is longer ends in “…”.
 const WIDEST: usize = 60;
 
-/// Prints one line for each hit: place, scores, question, id and FAQ, and the phrase that found it.
+/// Prints one line for each hit: place, scores, probability where there is one, question, id and FAQ, and the phrase
+/// that found it.
 pub fn print(out: &mut impl Write, hits: &[Hit], ranked: bool) -> std::io::Result<()> {
     let texts: Vec<String> = hits.iter().map(|hit| shortened(&hit.question.text)).collect();
     let width = texts.iter().map(|text| text.width()).max().unwrap_or(0);
     for (place, (hit, text)) in hits.iter().zip(&texts).enumerate() {
         let padding = " ".repeat(width - text.width());
         let rank = if ranked { format!("{:.5}  ", hit.rank_score) } else { String::new() };
-        write!(out, "{:>3}  {rank}{:.4}  {text}{padding}  {}", place + 1, hit.score, hit.question.id)?;
+        let probability = hit.probability.map_or_else(String::new, |p| format!("{}  ", percent(p)));
+        write!(out, "{:>3}  {rank}{:.4}  {probability}{text}{padding}  {}", place + 1, hit.score, hit.question.id)?;
         if let Some(faq_id) = &hit.question.faq_id {
             write!(out, "  FAQ {faq_id}")?;
         }
@@ -27,6 +29,13 @@ pub fn print(out: &mut impl Write, hits: &[Hit], ranked: bool) -> std::io::Resul
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// A probability in seven columns. What is not sure does not read as if it were.
+pub fn percent(probability: f64) -> String {
+    let percent = probability * 100.0;
+    let shown = if percent < 100.0 { percent.min(99.9) } else { percent };
+    format!("{shown:5.1} %")
 }
 
 /// Prints one line for each question: id, FAQ, text.
@@ -47,6 +56,9 @@ pub fn print_questions(out: &mut impl Write, questions: &[Question]) -> std::io:
 pub fn json(hit: &Hit) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(&hit.question)?;
     value["score"] = json!(hit.score);
+    if let Some(probability) = hit.probability {
+        value["probability"] = json!(probability);
+    }
     value["rank_score"] = json!(hit.rank_score);
     if let Some(phrase) = &hit.phrase {
         value["phrase"] = json!(phrase);
@@ -94,7 +106,7 @@ mod tests {
             answer: None,
             metadata: Default::default(),
         };
-        Hit { question, score: 0.5, rank_score: 0.25, phrase: phrase.map(str::to_owned) }
+        Hit { question, score: 0.5, probability: None, rank_score: 0.25, phrase: phrase.map(str::to_owned) }
     }
 
     #[test]
@@ -104,6 +116,17 @@ mod tests {
         print(&mut out, &hits, true).unwrap();
         let expected = "  1  0.25000  0.5000  怎么退款   a  FAQ f\n  2  0.25000  0.5000  refund     b  by “退”\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn probabilities_are_shown_where_there_are_any() {
+        let likely = |probability| Hit { probability: Some(probability), ..hit("a", "退款", None, None) };
+        let mut out = Vec::new();
+        print(&mut out, &[likely(1.0), likely(0.99999), likely(0.023)], false).unwrap();
+        let expected = "  1  0.5000  100.0 %  退款  a\n  2  0.5000   99.9 %  退款  a\n  3  0.5000    2.3 %  退款  a\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(json(&likely(0.25)).unwrap()["probability"], 0.25);
+        assert!(json(&hit("a", "退款", None, None)).unwrap().get("probability").is_none());
     }
 
     #[test]

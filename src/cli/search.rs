@@ -9,6 +9,9 @@ use super::{ModelArgs, hits};
 use crate::engine::{FILTER_SYNTAX, Filter, Query, SearchRequest};
 
 /// Find the questions of a bank that are nearest to QUERY.
+///
+/// Each hit has its cosine and, with a model that `simbert eval calibrate` was run for, the probability that it is
+/// right.
 #[derive(Args)]
 #[command(after_help = format!("{FILTER_SYNTAX}\n\nExamples:\n  simbert search --bank faq 卡丢了怎么办\n  \
     simbert search --bank faq 如何退款 -k 3 --group-by-faq --min-score 0.6\n  \
@@ -39,6 +42,9 @@ pub struct LookupArgs {
     /// Leave out hits with a lower cosine, −1 to 1.
     #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
     min_score: Option<f32>,
+    /// Leave out hits that are less likely right, 0 to 1; needs a model with a calibration.
+    #[arg(long, value_name = "P")]
+    min_probability: Option<f64>,
     /// At most one hit, the best, for each FAQ.
     #[arg(long)]
     group_by_faq: bool,
@@ -55,6 +61,7 @@ impl LookupArgs {
             k: self.k,
             filter: (!self.filter.is_empty()).then_some(Filter::All(self.filter)),
             min_score: self.min_score,
+            min_probability: self.min_probability,
             group_by_faq: self.group_by_faq,
             exact: self.exact,
         };
@@ -76,7 +83,7 @@ impl Search {
         }
         hits::print(&mut out, &found.hits, false)?;
         if found.hits.is_empty() {
-            eprintln!("nothing was found; widen `--filter`, or lower `--min-score`");
+            eprintln!("nothing was found; widen `--filter`, or lower `--min-score` or `--min-probability`");
         }
         Ok(())
     }

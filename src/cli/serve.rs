@@ -65,6 +65,10 @@ impl Serve {
             engine.dimension(),
             started.elapsed().as_secs_f64()
         );
+        if let Some(calibration) = engine.calibration() {
+            let (pairs, files) = (calibration.fitted.pairs, calibration.fitted.files.join(", "));
+            println!("calibrated on {pairs} pairs of {files}");
+        }
         println!("data       {}", self.data.data.display());
         runtime()?.block_on(self.serve(engine))
     }

@@ -8,8 +8,9 @@ use parking_lot::{Mutex, RwLock};
 use super::catalogue::Catalogue;
 use super::linker::Linker;
 use super::write::FreeIds;
-use super::{BankName, Question, QuestionId, QuestionWriter, SentenceEncoder};
+use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
 use crate::index::{Hnsw, HnswSettings, Progress, VectorIndex};
+use crate::model::Calibration;
 use crate::store::{Banks, Store};
 use crate::{Error, Result};
 
@@ -49,6 +50,8 @@ pub(super) struct Model {
     pub(super) encoder: Arc<dyn SentenceEncoder>,
     /// The decoder half, or why there is none.
     pub(super) writer: Result<Arc<dyn QuestionWriter>, Arc<str>>,
+    /// What its cosines mean, where that was fitted.
+    pub(super) calibration: Option<Arc<Calibration>>,
 }
 
 impl Model {
@@ -58,6 +61,25 @@ impl Model {
             Err(reason) => {
                 Err(Error::Unavailable { what: "writing similar questions".to_owned(), reason: reason.to_string() })
             }
+        }
+    }
+}
+
+impl Model {
+    /// How likely a hit of this cosine is right, where that is known.
+    pub(super) fn probability(&self, cosine: f32) -> Option<f64> {
+        self.calibration.as_ref().map(|calibration| calibration.probability(f64::from(cosine.clamp(-1.0, 1.0))))
+    }
+
+    /// Refuses a least probability where there are none.
+    pub(super) fn check(&self, request: &SearchRequest) -> Result<()> {
+        match (request.min_probability, &self.calibration) {
+            (Some(least), None) => {
+                let expected =
+                    "a model with a calibration; fit one by `simbert eval calibrate`, or ask for a `min_score`";
+                Err(Error::invalid("min_probability", expected, format!("{least}, and a model without one")))
+            }
+            _ => Ok(()),
         }
     }
 }

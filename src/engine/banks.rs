@@ -12,7 +12,7 @@ use super::bank::Model;
 use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
-use crate::model::ModelDirectory;
+use crate::model::{Calibration, ModelDirectory};
 use crate::runtime::{Decoder, Encoder, RuntimeOptions};
 use crate::store::{BankFacts, Banks, FORMAT};
 use crate::{Error, Result};
@@ -48,16 +48,21 @@ struct Shared {
 
 impl Engine {
     /// Opens the model and the folder of banks; each bank is opened when first used. A model without a decoder serves
-    /// all but paraphrases.
+    /// all but paraphrases, one without a calibration all but probabilities.
     ///
     /// # Errors
-    /// The model or ONNX Runtime cannot be opened, or the folder cannot be made.
+    /// The model or ONNX Runtime cannot be opened, its calibration is damaged or another model's, or the folder cannot
+    /// be made.
     pub fn open(options: EngineOptions) -> Result<Self> {
         let directory = ModelDirectory::open(&options.model)?;
         let runtime =
             RuntimeOptions { onnxruntime: options.onnxruntime, threads: options.threads, ..RuntimeOptions::default() };
         let encoder = Arc::new(Encoder::open(&directory, &runtime)?);
-        let engine = Self::with_encoder(&options.data, Arc::clone(&encoder) as Arc<dyn SentenceEncoder>)?;
+        let calibration = directory.calibration(encoder.fingerprint())?;
+        let mut engine = Self::with_encoder(&options.data, Arc::clone(&encoder) as Arc<dyn SentenceEncoder>)?;
+        if let Some(calibration) = calibration {
+            engine = engine.with_calibration(calibration)?;
+        }
         let decoder = directory.decoder_path();
         if !decoder.exists() {
             let reason = format!("the model has no {}; run `simbert export`", decoder.display());
@@ -74,7 +79,7 @@ impl Engine {
     pub fn with_encoder(data: &Path, encoder: Arc<dyn SentenceEncoder>) -> Result<Self> {
         let banks = Banks::open(data)?;
         let writer = Err("this engine was opened without a decoder".into());
-        let model = Model { encoder, writer };
+        let model = Model { encoder, writer, calibration: None };
         let shared = Shared { banks, model, graph: Some(HnswSettings::default()), slots: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -93,6 +98,15 @@ impl Engine {
     #[must_use]
     pub fn with_writer(&self, writer: Arc<dyn QuestionWriter>) -> Self {
         self.rebuilt(|shared| shared.model.writer = Ok(writer))
+    }
+
+    /// The same engine, whose hits say how likely they are right. Its banks are opened anew.
+    ///
+    /// # Errors
+    /// The calibration is another model's.
+    pub fn with_calibration(&self, calibration: Calibration) -> Result<Self> {
+        calibration.check_model(self.fingerprint())?;
+        Ok(self.rebuilt(|shared| shared.model.calibration = Some(Arc::new(calibration))))
     }
 
     /// The same engine, which never links a graph in the background and compares with every vector instead: for
@@ -225,6 +239,11 @@ impl Engine {
     /// Names the model, see [`ModelDirectory::fingerprint`].
     pub fn fingerprint(&self) -> &str {
         self.shared.model.encoder.fingerprint()
+    }
+
+    /// What the model's cosines mean, where that was fitted.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.shared.model.calibration.as_deref()
     }
 
     /// Closes every bank: a bank is off the disk's locks once its last handle is dropped. What was acknowledged is on

@@ -80,6 +80,7 @@ impl Bank {
     pub fn expand(&self, request: &ExpandRequest) -> Result<Expansion> {
         request.check()?;
         let shared = self.live()?;
+        shared.model.check(&request.search)?;
         let Query::Text(text) = &request.search.query else {
             return Err(Error::Internal("an expanded search by vector was not refused".to_owned()));
         };
@@ -108,6 +109,7 @@ impl Bank {
             Ok(Hit {
                 question: shared.question(item.best.id)?,
                 score: item.best.score.clamp(-1.0, 1.0),
+                probability: shared.model.probability(item.best.score),
                 rank_score: item.rank_score,
                 phrase: Some(texts[item.ranking].clone()),
             })

@@ -23,13 +23,19 @@ impl SearchRequest {
     /// Refuses what cannot be searched for.
     ///
     /// # Errors
-    /// `k` is not 1 to 1000, or the lowest score is not a number.
+    /// `k` is not 1 to 1000, the lowest score is not a number, or the lowest probability is none.
     pub fn check(&self) -> Result<()> {
         if !(1..=MOST_HITS).contains(&self.k) {
             return Err(Error::invalid("k", format!("1 to {MOST_HITS} hits"), self.k));
         }
         match self.min_score {
-            Some(score) if score.is_nan() => Err(Error::invalid("min_score", "a cosine, −1 to 1", "NaN")),
+            Some(score) if score.is_nan() => return Err(Error::invalid("min_score", "a cosine, −1 to 1", "NaN")),
+            _ => {}
+        }
+        match self.min_probability {
+            Some(least) if !(0.0..=1.0).contains(&least) => {
+                Err(Error::invalid("min_probability", "a probability, 0 to 1", least))
+            }
             _ => Ok(()),
         }
     }
@@ -52,7 +58,8 @@ impl Bank {
     /// The questions nearest to the query, best first; equal scores always in the same order.
     ///
     /// # Errors
-    /// The request is out of range, the model fails, or a question is damaged.
+    /// The request is out of range or asks for probabilities of a model that has none, the model fails, or a question
+    /// is damaged.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse> {
         let mut responses = self.search_batch(std::slice::from_ref(request))?;
         responses.pop().ok_or_else(|| Error::Internal("a search gave no response".to_owned()))
@@ -65,7 +72,7 @@ impl Bank {
     /// As [`Bank::search`], for any of the requests.
     pub fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<SearchResponse>> {
         let shared = self.live()?;
-        requests.iter().try_for_each(SearchRequest::check)?;
+        requests.iter().try_for_each(|request| request.check().and_then(|()| shared.model.check(request)))?;
         let (vectors, timings) = shared.vectors(requests)?;
         let search = |(request, vector): (&SearchRequest, &Vec<f32>)| {
             let started = Instant::now();
@@ -116,26 +123,29 @@ impl Shared {
         vector: &[f32],
     ) -> Result<Vec<Neighbour>> {
         let allowed = request.filter.as_ref().map(|filter| catalogue.matching(filter)).transpose()?;
-        let floor = request.min_score.unwrap_or(f32::NEG_INFINITY);
+        let passes = |neighbour: &Neighbour| {
+            let likely = |least| self.model.probability(neighbour.score).is_some_and(|p| p >= least);
+            request.min_score.is_none_or(|least| neighbour.score >= least) && request.min_probability.is_none_or(likely)
+        };
         let search = |k| {
             let query = VectorQuery { vector, k, allowed: allowed.as_ref(), exact: request.exact };
             self.index.search(query)
         };
         if !request.group_by_faq {
             let mut found = search(request.k)?;
-            found.retain(|neighbour| neighbour.score >= floor);
+            found.retain(passes);
             return Ok(found);
         }
         let most = allowed.as_ref().map_or(catalogue.len(), RoaringBitmap::len) as usize;
         let mut k = request.k.saturating_mul(2);
         loop {
             let found = search(k)?;
-            let exhausted = k >= most || found.last().is_none_or(|neighbour| neighbour.score < floor);
+            let exhausted = k >= most || found.last().is_none_or(|last| !passes(last));
             let mut seen = HashSet::new();
             let mut best: Vec<Neighbour> =
                 found.into_iter().filter(|neighbour| seen.insert(Group::of(catalogue, neighbour.id))).collect();
             if exhausted || best.len() >= request.k {
-                best.retain(|neighbour| neighbour.score >= floor);
+                best.retain(passes);
                 best.truncate(request.k);
                 return Ok(best);
             }
@@ -146,7 +156,7 @@ impl Shared {
     fn hit(&self, found: &Neighbour) -> Result<Hit> {
         let question = self.question(found.id)?;
         let score = found.score.clamp(-1.0, 1.0); // rounding
-        Ok(Hit { question, score, rank_score: score, phrase: None })
+        Ok(Hit { question, score, probability: self.model.probability(score), rank_score: score, phrase: None })
     }
 }
 

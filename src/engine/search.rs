@@ -48,6 +48,8 @@ pub struct SearchRequest {
     pub filter: Option<Filter>,
     /// Leave out hits with a lower cosine.
     pub min_score: Option<f32>,
+    /// Leave out hits that are less likely right, 0 to 1; for models with a calibration only.
+    pub min_probability: Option<f64>,
     /// At most one hit, the best, for each FAQ id.
     pub group_by_faq: bool,
     /// Compare with every vector instead of walking the graph.
@@ -57,7 +59,15 @@ pub struct SearchRequest {
 impl SearchRequest {
     /// The `k` nearest questions to `text`, unfiltered.
     pub fn text(text: impl Into<String>, k: usize) -> Self {
-        Self { query: Query::Text(text.into()), k, filter: None, min_score: None, group_by_faq: false, exact: false }
+        Self {
+            query: Query::Text(text.into()),
+            k,
+            filter: None,
+            min_score: None,
+            min_probability: None,
+            group_by_faq: false,
+            exact: false,
+        }
     }
 }
 
@@ -67,6 +77,8 @@ pub struct Hit {
     pub question: Question,
     /// Cosine with the query, or with the best phrase of an expanded one: −1 to 1.
     pub score: f32,
+    /// How likely it is, by that cosine, that it means the same: 0 to 1. Absent where the model has no calibration.
+    pub probability: Option<f64>,
     /// What the hits are ordered by: the cosine, or the fused score of an expanded search.
     pub rank_score: f32,
     /// The phrase that found it best, in an expanded search.

@@ -81,7 +81,7 @@ pub fn faq(
 }
 
 /// Reads both files and sees that they belong together.
-fn read_checked(standard_path: &Path, query_path: &Path) -> Result<(Vec<FaqQuestion>, Vec<FaqQuestion>)> {
+pub(super) fn read_checked(standard_path: &Path, query_path: &Path) -> Result<(Vec<FaqQuestion>, Vec<FaqQuestion>)> {
     let (standard, queries) = (read_standard(standard_path)?, read_queries(query_path)?);
     for (path, questions) in [(standard_path, &standard), (query_path, &queries)] {
         if questions.is_empty() {
@@ -100,7 +100,7 @@ fn read_checked(standard_path: &Path, query_path: &Path) -> Result<(Vec<FaqQuest
 }
 
 /// The `depth` nearest questions, nearest first; their ids are their positions.
-fn rank(bank: &[&[f32]], query: &[f32], depth: usize) -> Vec<Neighbour> {
+pub(super) fn rank(bank: &[&[f32]], query: &[f32], depth: usize) -> Vec<Neighbour> {
     let score = |(id, vector): (usize, &&[f32])| Neighbour { id: id as u32, score: dot(query, vector) };
     let mut neighbours: Vec<Neighbour> = bank.iter().enumerate().map(score).collect();
     let order = |x: &Neighbour, y: &Neighbour| y.score.total_cmp(&x.score).then(x.id.cmp(&y.id));

@@ -36,7 +36,7 @@ pub fn sts(file: impl AsRef<Path>, encode: &Encode, progress: &mut Progress) -> 
 }
 
 /// The cosine, computed so that two equal vectors give exactly 1 and tie with other such pairs.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     if norms > 0.0 { dot(a, b) / norms } else { 0.0 }

@@ -1,4 +1,5 @@
-//! Pure functions that judge a model: rank correlation, retrieval, diversity, overlap.
+//! Pure functions that judge a model: rank correlation, retrieval, diversity, overlap, and probabilities fitted to
+//! scores.
 //!
 //! ```
 //! use simbert::metrics;
@@ -9,11 +10,19 @@
 //! ```
 
 mod correlation;
+mod curve;
 mod diversity;
+mod isotonic;
 mod overlap;
+mod platt;
+mod probability;
 mod retrieval;
 
 pub use correlation::spearman;
+pub use curve::{Curve, Outcome};
 pub use diversity::{distinct_ngrams, distinct_share, self_bleu};
+pub use isotonic::isotonic;
 pub use overlap::bigram_f1;
+pub use platt::platt;
+pub use probability::{Bin, Cut, brier_score, calibration_error, cut_at_precision, log_loss, reliability};
 pub use retrieval::{recall_at, reciprocal_rank_at};

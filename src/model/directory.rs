@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::Config;
+use super::{Calibration, Config};
 use crate::{Error, Result};
 
 /// A folder with `config.json`, `tokenizer.json` and `model.safetensors`, and, once exported,
@@ -77,6 +77,20 @@ impl ModelDirectory {
     /// See [`Config::from_file`].
     pub fn config(&self) -> Result<Config> {
         Config::from_file(self.config_path())
+    }
+
+    /// Reads `calibration.json`, where there is one; `fingerprint` is that of the model in this directory.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or was fitted to another model.
+    pub fn calibration(&self, fingerprint: &str) -> Result<Option<Calibration>> {
+        let path = self.calibration_path();
+        if !path.try_exists().map_err(|e| Error::io("look for the calibration", &path, e))? {
+            return Ok(None);
+        }
+        let calibration = Calibration::read(&path)?;
+        calibration.check_model(fingerprint)?;
+        Ok(Some(calibration))
     }
 
     /// What a bank remembers of the model that encoded it: the first 16 hex digits of SHA-256 over weights,

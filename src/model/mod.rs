@@ -2,6 +2,7 @@
 
 mod bert;
 mod blend;
+mod calibration;
 mod compute;
 mod config;
 mod directory;
@@ -10,6 +11,7 @@ mod weights;
 
 pub use bert::{Bert, Dropout};
 pub use blend::blend;
+pub use calibration::{Calibration, Fitted};
 pub use compute::Compute;
 pub use config::{Config, Pooling};
 pub use directory::ModelDirectory;

@@ -184,8 +184,8 @@ mod tests {
     use super::*;
 
     fn unit(angles: &[f32]) -> Tensor {
-        let rows: Vec<[f32; 2]> = angles.iter().map(|angle| [angle.cos(), angle.sin()]).collect();
-        Tensor::new(&rows[..], &Device::Cpu).unwrap()
+        let rows: Vec<f32> = angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect();
+        Tensor::from_vec(rows, (angles.len(), 2), &Device::Cpu).unwrap()
     }
 
     fn value(loss: &Tensor) -> f32 {

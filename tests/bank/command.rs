@@ -12,7 +12,7 @@ use simbert::model::{ModelDirectory, Precision, Weights};
 
 const LETTERS: &str = "怎么还款借信用卡额度提高在哪里查询";
 
-fn model(folder: &Path) {
+pub fn model(folder: &Path) {
     let directory = ModelDirectory::create(folder.join("model"));
     std::fs::create_dir_all(directory.root()).unwrap();
     let pieces: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned).to_vec();
@@ -42,7 +42,7 @@ fn model(folder: &Path) {
     simbert::onnx::export(&directory).unwrap();
 }
 
-fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
+pub fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_simbert"))
         .args(arguments)
         .env("SIMBERT_MODEL", folder.join("model"))
@@ -57,7 +57,7 @@ fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn stdout(folder: &Path, arguments: &[&str], input: &str) -> String {
+pub fn stdout(folder: &Path, arguments: &[&str], input: &str) -> String {
     let output = run(folder, arguments, input);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
@@ -65,11 +65,11 @@ fn stdout(folder: &Path, arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn json(folder: &Path, arguments: &[&str]) -> Value {
+pub fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout(folder, &[arguments, &["--json"]].concat(), "")).unwrap()
 }
 
-fn failure(folder: &Path, arguments: &[&str], input: &str) -> String {
+pub fn failure(folder: &Path, arguments: &[&str], input: &str) -> String {
     let output = run(folder, arguments, input);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()

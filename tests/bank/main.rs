@@ -1,5 +1,6 @@
 //! What a bank promises, checked from outside with an encoder that needs no model.
 
+mod calibration;
 mod command;
 mod encoder;
 mod kill;

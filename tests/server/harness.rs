@@ -46,7 +46,7 @@ impl Served {
         Self::serve(engine(folder.path(), "fake"), folder, options).await
     }
 
-    async fn serve(engine: Engine, folder: Arc<TempDir>, options: ServerOptions) -> Self {
+    pub async fn serve(engine: Engine, folder: Arc<TempDir>, options: ServerOptions) -> Self {
         let server = Server::bind(engine, options).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

@@ -3,6 +3,7 @@
 
 mod banks;
 mod bulk;
+mod calibration;
 mod calls;
 mod encoder;
 mod harness;

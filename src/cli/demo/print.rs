@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use crate::cli::hits::percent;
 use crate::server::proto;
 
 /// Characters of an answer that are shown.
@@ -34,7 +35,8 @@ impl Print {
 
     pub fn hit(&self, hit: &proto::Hit) {
         let Some(question) = &hit.question else { return };
-        println!("  {:.3}  {}  {}", hit.score, question.text, self.styled("2", &question.id));
+        let probability = hit.probability.map_or_else(String::new, |p| format!("{}  ", percent(p)));
+        println!("  {:.3}  {probability}{}  {}", hit.score, question.text, self.styled("2", &question.id));
         if let Some(answer) = &question.answer {
             println!("         {}", self.styled("2", &shortened(answer)));
         }

@@ -1,6 +1,7 @@
 //! `simbert eval`: one file for each way to judge.
 
 mod bar;
+mod calibrate;
 mod faq;
 mod generation;
 mod sts;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::eval::Encode;
 use crate::runtime::Encoder;
 
-/// Judge a model by labelled files.
+/// Judge a model by labelled files, or fit probabilities to its scores.
 #[derive(Args)]
 pub struct Eval {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ enum By {
     Sts(sts::StsArgs),
     Faq(faq::FaqArgs),
     Generation(generation::GenerationArgs),
+    Calibrate(calibrate::CalibrateArgs),
 }
 
 impl Eval {
@@ -31,6 +33,7 @@ impl Eval {
             By::Sts(args) => args.run(),
             By::Faq(args) => args.run(),
             By::Generation(args) => args.run(),
+            By::Calibrate(args) => args.run(),
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn search_request(query: Query, options: Option<proto::SearchOptions>) -> Re
         k: limits::count("k", options.k, DEFAULT_HITS, limits::HITS)?,
         filter: options.filter.map(filter).transpose()?,
         min_score: options.min_score.map(min_score).transpose()?,
+        min_probability: options.min_probability.map(min_probability).transpose()?,
         group_by_faq: options.group_by_faq,
         exact: options.exact,
     })
@@ -84,6 +85,10 @@ fn min_score(score: f32) -> Result<f32> {
     limits::in_range("min_score", score, -1.0..=1.0)
 }
 
+fn min_probability(probability: f64) -> Result<f64> {
+    limits::in_range("min_probability", probability, 0.0..=1.0)
+}
+
 fn sampling(message: Option<proto::Sampling>, default_samples: usize) -> Result<Sampling> {
     let message = message.unwrap_or_default();
     let default = Sampling::default();
@@ -111,6 +116,7 @@ pub fn hit(hit: Hit) -> proto::Hit {
         score: hit.score,
         rank_score: hit.rank_score,
         phrase: hit.phrase,
+        probability: hit.probability,
     }
 }
 
