@@ -11,7 +11,7 @@ fn pairs(count: usize) -> String {
     let letters: Vec<char> = "怎么还款借信用卡额度提高在哪里查询".chars().collect();
     let text = |from: usize, step: usize| -> String { (0..6).map(|i| letters[(from + i * step) % 17]).collect() };
     let pair = |i: usize| {
-        let same = i % 2 == 0;
+        let same = i.is_multiple_of(2);
         let first = text(i * 5 % 17, 1 + i % 3);
         let second = if same {
             format!("{first}{}", text(i, 1 + i % 2).chars().next().unwrap())
