@@ -202,7 +202,9 @@ fn over_fits_eight_pairs_and_regenerates_them() {
 
 #[test]
 fn a_resumed_run_has_the_losses_of_one_that_never_stopped() {
-    let optimizer = "[optimizer]\nsteps = 6\nbatch_pairs = 4\nlearning_rate = 1e-3\n[checkpoint]\nevery = 3\n";
+    let optimizer =
+        "[optimizer]\nsteps = 12\nbatch_pairs = 4\nlearning_rate = 1e-3\naverage = 0.9\n[checkpoint]\nevery = 3\n";
+    let average = |folder: &Path| std::fs::read(folder.join("run/checkpoint/average.safetensors")).unwrap();
     let run = |folder: &Path, start: Start, stop_after: u64| -> Vec<StepReport> {
         let mut reports = Vec::new();
         Trainer::open(settings(folder, optimizer), start, &Device::Cpu)
@@ -218,18 +220,19 @@ fn a_resumed_run_has_the_losses_of_one_that_never_stopped() {
         reports
     };
     let whole = tempfile::tempdir().unwrap();
-    let whole = run(whole.path(), Start::Fresh, 99);
+    let steps = run(whole.path(), Start::Fresh, 99);
     let folder = tempfile::tempdir().unwrap();
     let mut parts = run(folder.path(), Start::Fresh, 4);
     parts.extend(run(folder.path(), Start::Resume, 99));
-    assert_eq!(parts.len(), 6);
-    for (a, b) in whole.iter().zip(&parts) {
+    assert_eq!(parts.len(), 12);
+    assert!(average(whole.path()) == average(folder.path()), "the mean of the weights differs");
+    for (a, b) in steps.iter().zip(&parts) {
         assert_eq!(a.step, b.step);
         assert_eq!(a.generation_loss, b.generation_loss, "step {}", a.step);
         assert_eq!(a.similarity_loss, b.similarity_loss, "step {}", a.step);
     }
     let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
-    assert_eq!(log.lines().count(), 6);
+    assert_eq!(log.lines().count(), 12);
 }
 
 /// The reports of a run with `extra` settings, and its folder.

@@ -35,6 +35,11 @@ impl Bert {
         Self { compute, ..self }
     }
 
+    /// The same network with other parameters of the same shapes.
+    pub fn with_weights(&self, weights: Weights) -> Self {
+        Self { weights, ..self.clone() }
+    }
+
     /// The shape.
     pub fn config(&self) -> &Config {
         &self.config

@@ -169,6 +169,16 @@ impl Weights {
         self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
     }
 
+    /// The same numbers in memory of their own.
+    ///
+    /// # Errors
+    /// The device refuses the memory.
+    pub fn copy(&self) -> Result<Self> {
+        let copy =
+            |(name, variable): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&variable.as_tensor().copy()?)?));
+        Ok(Self { variables: self.variables.iter().map(copy).collect::<Result<_>>()? })
+    }
+
     /// The sum of some networks' parameters, each times its factor. All must be of one shape, and there must be one.
     ///
     /// # Errors

@@ -17,7 +17,8 @@ struct State {
     settings: Settings,
 }
 
-/// The folder `checkpoint/` of a run: `weights.safetensors` and `optimizer.safetensors` in f32, and `state.json`.
+/// The folder `checkpoint/` of a run: `weights.safetensors` and `optimizer.safetensors` in f32, `average.safetensors` where
+/// a running mean is kept, and `state.json`.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     folder: PathBuf,
@@ -44,6 +45,11 @@ impl Checkpoint {
         self.folder.join("weights.safetensors")
     }
 
+    /// The file of the weights' running mean, where the run keeps one.
+    pub fn average_path(&self) -> PathBuf {
+        self.folder.join("average.safetensors")
+    }
+
     /// The weights of the best dev scores so far, beside the checkpoint.
     pub fn best_path(&self) -> PathBuf {
         self.folder.with_file_name("best.safetensors")
@@ -62,7 +68,8 @@ impl Checkpoint {
     }
 
     /// Replaces the checkpoint, whole or not at all: it is written beside the old one, which then makes way.
-    /// `weights` writes the weights to the path it is given.
+    /// `weights` writes the weights' files into
+    /// the checkpoint it is given.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -71,7 +78,7 @@ impl Checkpoint {
         step: u64,
         settings: &Settings,
         optimizer: &HashMap<String, Tensor>,
-        weights: impl FnOnce(&Path) -> Result<()>,
+        weights: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<()> {
         let fresh = Self { folder: self.folder.with_extension("partial") };
         let io = |action| move |e| Error::io(action, &self.folder, e);
@@ -79,7 +86,7 @@ impl Checkpoint {
             std::fs::remove_dir_all(&fresh.folder).map_err(io("remove a half-written checkpoint"))?;
         }
         std::fs::create_dir_all(&fresh.folder).map_err(io("make the checkpoint's folder"))?;
-        weights(&fresh.weights_path())?;
+        weights(&fresh)?;
         candle_core::safetensors::save(optimizer, fresh.folder.join("optimizer.safetensors"))?;
         let state = serde_json::to_vec_pretty(&State { step, settings: settings.clone() })
             .map_err(|e| Error::Internal(e.to_string()))?;

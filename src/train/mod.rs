@@ -1,5 +1,6 @@
 //! Trains a SimBERT: pairs, losses, schedule, loop, checkpoints, report.
 
+mod average;
 mod batches;
 mod checkpoint;
 mod dev;

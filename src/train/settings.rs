@@ -133,6 +133,10 @@ pub struct OptimizerSettings {
     /// still see the whole batch (GradCache, Gao et al. 2021), for one more pass forward.
     #[serde(default)]
     pub micro_batch: Option<usize>,
+    /// Score and finish with a running mean of the weights, of which each step keeps this share: 0.995 is a mean over
+    /// about the last 200 steps; absent: no mean.
+    #[serde(default)]
+    pub average: Option<f64>,
     /// Longest gradient, as the l2 norm over all parameters; 0 for no clipping.
     #[serde(default = "clip_norm")]
     pub clip_norm: f64,
@@ -275,6 +279,7 @@ impl Default for OptimizerSettings {
             weight_decay: weight_decay(),
             decay_all: false,
             micro_batch: None,
+            average: None,
             clip_norm: clip_norm(),
         }
     }
@@ -382,6 +387,8 @@ impl Settings {
         check(labelled, "loss.ranking", "0 without `data.batch_negatives`", &loss.ranking)?;
         let scored = !(self.checkpoint.best || self.checkpoint.patience.is_some()) || !self.dev.is_empty();
         check(scored, "checkpoint.best and checkpoint.patience", "absent without `[[dev]]`", &"one of them")?;
+        let average = optimizer.average.unwrap_or(0.0);
+        check((0.0..1.0).contains(&average), "optimizer.average", "in [0, 1)", &average)?;
         check(optimizer.micro_batch != Some(0), "optimizer.micro_batch", "at least 1", &0)?;
         check(loss.generation + loss.similarity + loss.ranking > 0.0, "loss.*", "one above 0", &"zeros")?;
         let teacher = self.teacher.as_ref().map_or(0.0, |teacher| teacher.weight);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 
+use super::average::Average;
 use super::batches::Batches;
 use super::dev::Dev;
 use super::groups::Corpus;
@@ -77,6 +78,7 @@ pub struct Trainer {
     tokenizer: Tokenizer,
     batches: Batches,
     optimizer: AdamW,
+    average: Option<Average>,
     dev: Vec<Dev>,
     report: Report,
     checkpoint: Checkpoint,
@@ -130,6 +132,13 @@ impl Trainer {
             optimizer.restore(&state, steps)?;
             step = steps;
         }
+        let average = match settings.optimizer.average {
+            Some(keep) if resume => {
+                Some(Average::new(Weights::load(&checkpoint.average_path(), &config, device)?.0, keep))
+            }
+            Some(keep) => Some(Average::new(weights.copy()?, keep)),
+            None => None,
+        };
         let corpus = Corpus::read(&settings.data)?;
         let report = Report::open(output, step)?;
         if start == Start::Restart || !resume {
@@ -144,6 +153,7 @@ impl Trainer {
             teacher: None,
             tokenizer,
             optimizer,
+            average,
             checkpoint,
             step,
             started,
@@ -154,6 +164,14 @@ impl Trainer {
     /// The network as it stands.
     pub fn network(&self) -> &Bert {
         &self.network
+    }
+
+    /// What is scored and finished with: the network with the running mean of its weights, where there is one.
+    fn judged(&self) -> Bert {
+        match &self.average {
+            Some(average) => self.network.with_weights(average.weights().clone()),
+            None => self.network.clone(),
+        }
     }
 
     /// Takes all the steps that are left, or those up to `last`, and writes the model to `model/` in the run's folder.
@@ -176,7 +194,7 @@ impl Trainer {
             self.report.step(report)?;
             let better = scored && self.report.scorings_since_best() == 0;
             if better && self.settings.checkpoint.best {
-                self.network.weights().save(&self.checkpoint.best_path(), Precision::F32)?;
+                self.judged().weights().save(&self.checkpoint.best_path(), Precision::F32)?;
             }
             let (step, every) = (self.step, self.settings.samples.every);
             if every > 0 && step.is_multiple_of(every) {
@@ -238,10 +256,14 @@ impl Trainer {
         let learning_rate = learning_rate(self.step, &self.settings.optimizer);
         let gradient_norm = self.optimizer.step(self.network.weights(), &gradients, learning_rate)?;
         self.step += 1;
+        if let Some(average) = &mut self.average {
+            average.update(self.network.weights(), self.step)?;
+        }
         let seconds = began.elapsed().as_secs_f64();
         let last = self.step == self.settings.optimizer.steps;
         let due = self.dev.iter().filter(|dev| last || self.step.is_multiple_of(dev.every()));
-        let score = |dev: &Dev| Ok((dev.name().to_owned(), dev.score(&self.network, &self.tokenizer)?));
+        let network = self.judged();
+        let score = |dev: &Dev| Ok((dev.name().to_owned(), dev.score(&network, &self.tokenizer)?));
         Ok(StepReport {
             step: self.step,
             generation_loss: generation,
@@ -279,7 +301,12 @@ impl Trainer {
     pub fn save(&self) -> Result<()> {
         let weights = self.network.weights();
         let state = self.optimizer.tensors(weights)?;
-        self.checkpoint.save(self.step, &self.settings, &state, |path| weights.save(path, Precision::F32))?;
+        self.checkpoint.save(self.step, &self.settings, &state, |fresh| {
+            if let Some(average) = &self.average {
+                average.weights().save(&fresh.average_path(), Precision::F32)?;
+            }
+            weights.save(&fresh.weights_path(), Precision::F32)
+        })?;
         self.report.plot()
     }
 
@@ -289,7 +316,7 @@ impl Trainer {
     /// The device fails.
     pub fn samples(&self) -> Result<Vec<(String, Vec<String>)>> {
         let settings = &self.settings.samples;
-        samples::generate(&self.network, &self.tokenizer, &settings.questions, settings.count, self.settings.seed)
+        samples::generate(&self.judged(), &self.tokenizer, &settings.questions, settings.count, self.settings.seed)
     }
 
     /// Writes the finished model directory.
@@ -307,9 +334,9 @@ impl Trainer {
             .map_err(|e| Error::io("copy the base's tokenizer to", to.tokenizer_path(), e))?;
         let best = self.checkpoint.best_path();
         let weights = if self.settings.checkpoint.best && best.is_file() {
-            &Weights::load(&best, config, &Device::Cpu)?.0
+            Weights::load(&best, config, &Device::Cpu)?.0
         } else {
-            self.network.weights()
+            self.judged().weights().clone()
         };
         weights.save(&to.weights_path(), self.settings.model.precision)?;
         Ok(to.root().to_owned())
