@@ -38,6 +38,9 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 	$(SIMBERT) train $(MODEL)/training/1-write.toml --stop-after 1190
 	$(SIMBERT) train $(MODEL)/training/2-other-words.toml
 	$(SIMBERT) train $(MODEL)/training/3-everyday.toml
+	$(SIMBERT) train $(MODEL)/training/4-sources.toml --stop-after 374
+	$(SIMBERT) train $(MODEL)/training/5-wordings.toml
+	$(SIMBERT) train $(MODEL)/training/6-mean.toml
 	cp $(addprefix runs/3-everyday/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
 
 clean: ## Remove what was built, fetched and exported.
