@@ -8,5 +8,5 @@ mod weights;
 
 pub use bert::{Bert, Dropout};
 pub use config::{Config, Pooling};
-pub use directory::ModelDirectory;
+pub use directory::{Arithmetic, ModelDirectory};
 pub use weights::{Precision, Weights};
