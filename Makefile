@@ -45,4 +45,4 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean
-	rm -rf vendor $(MODEL)/*.onnx $(MODEL)/weights.bin
+	rm -rf vendor $(MODEL)/*.onnx $(MODEL)/weights*.bin

@@ -11,7 +11,6 @@ use serde_json::json;
 use super::open::{self, parse_name};
 use super::{DataArgs, ModelArgs, hits};
 use crate::engine::{self, BankName, BankSettings, BankStatus, Engine, QuestionId};
-use crate::model::ModelDirectory;
 
 /// Questions that are read from a bank at once.
 const PAGE: usize = 1000;
@@ -104,7 +103,7 @@ impl Bank {
         let mut out = std::io::stdout().lock();
         match self.command {
             Command::Create { name, description, model } => {
-                let model = ModelDirectory::open(&model.model)?;
+                let model = model.named()?;
                 let engine = Engine::without_model(data, &model.fingerprint()?, model.config()?.hidden_size)?;
                 let status = engine.create_bank(&name, BankSettings { description })?.status()?;
                 print_status(&mut out, &status, json)?;

@@ -30,6 +30,7 @@ pub fn engine(data: &DataArgs, model: &ModelArgs) -> crate::Result<Engine> {
     let engine = Engine::open(EngineOptions {
         data: data.data.clone(),
         model: model.directory()?.root().to_owned(),
+        arithmetic: model.arithmetic(),
         onnxruntime: model.onnxruntime.clone(),
         threads: model.threads,
     })?;

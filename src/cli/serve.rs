@@ -109,6 +109,7 @@ pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path) -> anyhow::
     Ok(Engine::open(EngineOptions {
         data: data.to_owned(),
         model: model.directory()?.root().to_owned(),
+        arithmetic: model.arithmetic(),
         onnxruntime: model.onnxruntime.clone(),
         threads: model.threads,
     })?)

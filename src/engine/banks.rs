@@ -12,7 +12,7 @@ use super::bank::Model;
 use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
-use crate::model::{Calibration, ModelDirectory};
+use crate::model::{Arithmetic, Calibration, ModelDirectory};
 use crate::runtime::{Decoder, Encoder, RuntimeOptions};
 use crate::store::{BankFacts, Banks, FORMAT};
 use crate::{Error, Result};
@@ -24,6 +24,8 @@ pub struct EngineOptions {
     pub data: PathBuf,
     /// Model directory with exported graphs.
     pub model: PathBuf,
+    /// Which of its graphs to run.
+    pub arithmetic: Arithmetic,
     /// The ONNX Runtime library; searched for when absent.
     pub onnxruntime: Option<PathBuf>,
     /// Threads for inference; 0 for one for each core.
@@ -54,7 +56,7 @@ impl Engine {
     /// The model or ONNX Runtime cannot be opened, its calibration is damaged or another model's, or the folder cannot
     /// be made.
     pub fn open(options: EngineOptions) -> Result<Self> {
-        let directory = ModelDirectory::open(&options.model)?;
+        let directory = ModelDirectory::open(&options.model)?.with_arithmetic(options.arithmetic);
         let runtime =
             RuntimeOptions { onnxruntime: options.onnxruntime, threads: options.threads, ..RuntimeOptions::default() };
         let encoder = Arc::new(Encoder::open(&directory, &runtime)?);
@@ -65,7 +67,7 @@ impl Engine {
         }
         let decoder = directory.decoder_path();
         if !decoder.exists() {
-            let reason = format!("the model has no {}; run `simbert export`", decoder.display());
+            let reason = format!("the model has no {}; run `{}`", decoder.display(), directory.export_command());
             return Ok(engine.rebuilt(|shared| shared.model.writer = Err(reason.into())));
         }
         let decoder = Arc::new(Decoder::open(&directory, &runtime)?);

@@ -14,5 +14,5 @@ pub use blend::blend;
 pub use calibration::{Calibration, Fitted};
 pub use compute::Compute;
 pub use config::{Config, Pooling};
-pub use directory::ModelDirectory;
+pub use directory::{Arithmetic, ModelDirectory};
 pub use weights::{Precision, Weights};

@@ -94,5 +94,12 @@ fn head(net: &mut Layers<'_, '_>, x: &Value) -> Result<Value> {
     let x = net.norm(&x, "cls.predictions.transform.LayerNorm")?;
     let words = net.graph.weight("embeddings.word_embeddings.weight")?;
     let bias = net.graph.weight("cls.predictions.bias")?;
+    if net.graph.is_int8() {
+        // Turned once, when ONNX Runtime loads the graph.
+        let turned = net.graph.op("Transpose", &[&words], &[Attribute::ints("perm", &[1, 0])]);
+        let x = net.operand(&x, "embeddings.word_embeddings")?;
+        let scores = net.product(&x, &turned, "embeddings.word_embeddings.scale")?;
+        return Ok(net.graph.op("Add", &[&scores, &bias], &[]));
+    }
     Ok(net.graph.op("Gemm", &[&x, &words, &bias], &[Attribute::int("transB", 1)]))
 }

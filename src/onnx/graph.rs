@@ -12,8 +12,8 @@ use crate::{Error, Result};
 const OPSET: i64 = 20;
 /// The file format that came with that operator set.
 const IR_VERSION: i64 = 9;
-/// Where both graphs find their weights, relative to themselves.
-pub const WEIGHTS_LOCATION: &str = "weights.bin";
+/// ONNX Runtime's own operators, and their version.
+const CONTRIB: (&str, i64) = ("com.microsoft", 1);
 
 /// The name of a tensor inside a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub enum Dim {
     Any(&'static str),
 }
 
-/// A graph under construction. Operators are only those of the ONNX standard: ONNX Runtime fuses bias, GELU and the
-/// attention scale by itself, and its own fused attention was no faster on a CPU.
+/// A graph under construction. In f32, operators are only those of the ONNX standard: ONNX Runtime fuses bias, GELU and
+/// the attention scale by itself, and its own fused attention was no faster on a CPU.
 pub struct GraphBuilder<'w> {
     weights: &'w WeightFile,
     graph: proto::Graph,
@@ -66,6 +66,15 @@ impl<'w> GraphBuilder<'w> {
 
     /// Applies a standard operator with one output.
     pub fn op(&mut self, kind: &str, inputs: &[&Value], attribute: &[Attribute]) -> Value {
+        self.node(None, kind, inputs, attribute)
+    }
+
+    /// Applies an operator of ONNX Runtime's own with one output.
+    pub fn contrib_op(&mut self, kind: &str, inputs: &[&Value]) -> Value {
+        self.node(Some(CONTRIB.0), kind, inputs, &[])
+    }
+
+    fn node(&mut self, domain: Option<&str>, kind: &str, inputs: &[&Value], attribute: &[Attribute]) -> Value {
         let name = format!("{kind}_{}", self.graph.node.len());
         self.graph.node.push(proto::Node {
             input: inputs.iter().map(|value| value.0.clone()).collect(),
@@ -73,11 +82,22 @@ impl<'w> GraphBuilder<'w> {
             name: Some(name.clone()),
             op_type: Some(kind.to_owned()),
             attribute: attribute.to_vec(),
+            domain: domain.map(str::to_owned),
         });
         Value(name)
     }
 
-    /// A tensor of `weights.bin`.
+    /// Whether the matrices are int8; each then has a `….scale` beside its `….weight`.
+    pub fn is_int8(&self) -> bool {
+        self.weights.int8
+    }
+
+    /// Whether the file of weights has the tensor `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.weights.get(name).is_some()
+    }
+
+    /// A tensor of the file of weights.
     ///
     /// # Errors
     /// The file has no such tensor.
@@ -89,11 +109,11 @@ impl<'w> GraphBuilder<'w> {
         if self.initialized.insert(name.to_owned()) {
             self.graph.initializer.push(proto::Tensor {
                 dims: placed.shape.iter().map(|&n| n as i64).collect(),
-                data_type: Some(element::FLOAT),
+                data_type: Some(placed.element),
                 name: Some(name.to_owned()),
                 raw_data: None,
                 external_data: vec![
-                    StringEntry::new("location", WEIGHTS_LOCATION),
+                    StringEntry::new("location", &self.weights.name),
                     StringEntry::new("offset", placed.offset.to_string()),
                     StringEntry::new("length", placed.length.to_string()),
                 ],
@@ -112,6 +132,12 @@ impl<'w> GraphBuilder<'w> {
     /// A constant integer without dimensions: an index.
     pub fn int(&mut self, value: i64) -> Value {
         self.constant(format!("int {value}"), &[], element::INT64, value.to_le_bytes().to_vec())
+    }
+
+    /// A constant zero point, for 8-bit integers with or without a sign.
+    pub fn zero_point(&mut self, signed: bool, value: u8) -> Value {
+        let (name, element) = if signed { ("i8", element::INT8) } else { ("u8", element::UINT8) };
+        self.constant(format!("{name} {value}"), &[], element, vec![value])
     }
 
     /// A constant number without dimensions.
@@ -134,12 +160,18 @@ impl<'w> GraphBuilder<'w> {
 
     /// The finished file, with `metadata` as its properties.
     pub fn finish(self, metadata: Vec<StringEntry>) -> Vec<u8> {
+        let set =
+            |domain: &str, version| proto::OperatorSet { domain: Some(domain.to_owned()), version: Some(version) };
+        let mut opset_import = vec![set("", OPSET)];
+        if self.graph.node.iter().any(|node| node.domain.is_some()) {
+            opset_import.push(set(CONTRIB.0, CONTRIB.1));
+        }
         proto::Model {
             ir_version: Some(IR_VERSION),
             producer_name: Some(env!("CARGO_PKG_NAME").to_owned()),
             producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             graph: Some(self.graph),
-            opset_import: vec![proto::OperatorSet { domain: Some(String::new()), version: Some(OPSET) }],
+            opset_import,
             metadata_props: metadata,
         }
         .encode_to_vec()

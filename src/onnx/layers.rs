@@ -1,7 +1,12 @@
 //! The layers that encoder and decoder share: post-LayerNorm BERT.
+//!
+//! An int8 graph differs in its matrix products only. What a product reads is quantised in the graph, each row (a token)
+//! by a step of its own, so that the vector of a text does not depend on its neighbours in the batch:
+//! `step = max|x| / 127`, `q = round(x / step) + 128`. The product of integers is exact; `step` and the scale of each
+//! output channel bring it back to f32.
 
 use super::graph::{GraphBuilder, Value};
-use super::proto::Attribute;
+use super::proto::{Attribute, element};
 use crate::Result;
 use crate::model::Config;
 
@@ -18,13 +23,74 @@ pub struct Heads {
     pub value: Value,
 }
 
+/// What a matrix product reads, ready for it: `[.., in]`.
+#[derive(Clone)]
+pub enum Operand {
+    F32(Value),
+    /// u8 around [`MIDDLE`], and the largest size in each row, `[.., 1]`, which is [`LEVELS`] steps.
+    Int8 {
+        rows: Value,
+        largest: Value,
+    },
+}
+
+/// Steps between 0 and the largest size in a row.
+const LEVELS: f32 = 127.0;
+/// What stands for 0 in a quantised row.
+const MIDDLE: u8 = 128;
+/// Keeps a row of zeros from being divided by zero.
+const LEAST_SIZE: f32 = 1e-30;
+
 impl Layers<'_, '_> {
     /// `x · W + b` over the last dimension.
     pub fn linear(&mut self, x: &Value, name: &str) -> Result<Value> {
+        let x = self.operand(x, name)?;
+        self.linear_of(&x, name)
+    }
+
+    /// `x`, `[.., in]`, ready for matrix products; balanced first where the file of weights says so for `reader`.
+    pub fn operand(&mut self, x: &Value, reader: &str) -> Result<Operand> {
+        if !self.graph.is_int8() {
+            return Ok(Operand::F32(x.clone()));
+        }
+        let name = format!("{reader}.balance");
+        let x = if self.graph.has(&name) {
+            let balance = self.graph.weight(&name)?;
+            self.graph.op("Mul", &[x, &balance], &[])
+        } else {
+            x.clone()
+        };
+        let (last, least) = (self.graph.ints(&[-1]), self.graph.float(LEAST_SIZE));
+        let sizes = self.graph.op("Abs", &[&x], &[]);
+        let largest = self.graph.op("ReduceMax", &[&sizes, &last], &[Attribute::int("keepdims", 1)]);
+        let largest = self.graph.op("Max", &[&largest, &least], &[]);
+        let unit = self.graph.op("Div", &[&x, &largest], &[]);
+        let (step, middle) = (self.graph.float(LEVELS.recip()), self.graph.zero_point(false, MIDDLE));
+        let rows = self.graph.op("QuantizeLinear", &[&unit, &step, &middle], &[]);
+        Ok(Operand::Int8 { rows, largest })
+    }
+
+    /// `x · W + b` over the last dimension.
+    pub fn linear_of(&mut self, x: &Operand, name: &str) -> Result<Value> {
         let weight = self.graph.weight(&format!("{name}.weight"))?;
+        let product = self.product(x, &weight, &format!("{name}.scale"))?;
         let bias = self.graph.weight(&format!("{name}.bias"))?;
-        let product = self.graph.op("MatMul", &[x, &weight], &[]);
         Ok(self.graph.op("Add", &[&product, &bias], &[]))
+    }
+
+    /// `x · W` over the last dimension; an int8 matrix has the tensor `scale`, one number for each output.
+    pub fn product(&mut self, x: &Operand, weight: &Value, scale: &str) -> Result<Value> {
+        match x {
+            Operand::F32(x) => Ok(self.graph.op("MatMul", &[x, weight], &[])),
+            Operand::Int8 { rows, largest } => {
+                let scale = self.graph.weight(scale)?;
+                let (step, middle) = (self.graph.float(LEVELS.recip()), self.graph.zero_point(false, MIDDLE));
+                let zero = self.graph.zero_point(true, 0);
+                let inputs = [rows, weight, &step, &scale, &middle, &zero];
+                let product = self.graph.contrib_op("MatMulIntegerToFloat", &inputs);
+                Ok(self.graph.op("Mul", &[&product, largest], &[]))
+            }
+        }
     }
 
     /// Layer normalisation over the last dimension.
@@ -43,23 +109,39 @@ impl Layers<'_, '_> {
     /// Word + position + segment, normalised: `ids` is `[batch, tokens]`, `positions` and `segments` are embedding
     /// rows that broadcast to `[batch, tokens, hidden]`.
     pub fn embed(&mut self, ids: &Value, positions: &Value, segments: &Value) -> Result<Value> {
-        let table = self.graph.weight("embeddings.word_embeddings.weight")?;
-        let words = self.graph.op("Gather", &[&table, ids], &[]);
+        let words = self.words(ids)?;
         let place = self.graph.op("Add", &[positions, segments], &[]);
         let sum = self.graph.op("Add", &[&words, &place], &[]);
         self.norm(&sum, "embeddings.LayerNorm")
     }
 
+    /// Word embeddings of `ids`.
+    fn words(&mut self, ids: &Value) -> Result<Value> {
+        let table = self.graph.weight("embeddings.word_embeddings.weight")?;
+        let rows = self.graph.op("Gather", &[&table, ids], &[]);
+        if !self.graph.is_int8() {
+            return Ok(rows);
+        }
+        let (scales, last) = (self.graph.weight("embeddings.word_embeddings.scale")?, self.graph.ints(&[-1]));
+        let scale = self.graph.op("Gather", &[&scales, ids], &[]);
+        let scale = self.graph.op("Unsqueeze", &[&scale, &last], &[]);
+        let rows = self.graph.op("Cast", &[&rows], &[Attribute::int("to", i64::from(element::FLOAT))]);
+        Ok(self.graph.op("Mul", &[&rows, &scale], &[]))
+    }
+
     /// The heads of layer `layer`, queries from `queries` and the rest from `x`, both `[batch, tokens, hidden]`.
     pub fn heads(&mut self, layer: usize, queries: &Value, x: &Value) -> Result<Heads> {
-        let mut part = |from: &Value, name: &str| -> Result<Value> {
-            let projected = self.linear(from, &format!("encoder.layer.{layer}.attention.self.{name}"))?;
+        let prefix = format!("encoder.layer.{layer}.attention.self");
+        let all = self.operand(x, &prefix)?;
+        let asking = if queries == x { all.clone() } else { self.operand(queries, &prefix)? };
+        let mut part = |from: &Operand, name: &str| -> Result<Value> {
+            let projected = self.linear_of(from, &format!("{prefix}.{name}"))?;
             let shape =
                 self.graph.ints(&[0, 0, self.config.num_attention_heads as i64, self.config.head_size() as i64]);
             let split = self.graph.op("Reshape", &[&projected, &shape], &[]);
             Ok(self.swap_tokens_and_heads(&split))
         };
-        Ok(Heads { query: part(queries, "query")?, key: part(x, "key")?, value: part(x, "value")? })
+        Ok(Heads { query: part(&asking, "query")?, key: part(&all, "key")?, value: part(&all, "value")? })
     }
 
     /// `q · kᵀ`, not yet scaled: `[batch, heads, queries, keys]`.

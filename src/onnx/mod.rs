@@ -1,20 +1,24 @@
-//! Writes the ONNX graphs of a model directory: `encoder.onnx`, `decoder.onnx` and their shared `weights.bin`.
+//! Writes the ONNX graphs of a model directory: `encoder.onnx`, `decoder.onnx` and their shared `weights.bin`; or the
+//! same network in 8-bit integers: `encoder.int8.onnx`, `decoder.int8.onnx` and `weights.int8.bin`.
 //!
-//! The files are written by hand, in our own prost messages of `onnx.proto`, in f32 and standard operators only.
-//! Linear layers become `MatMul` + `Add` with the weight as `[in, out]`, the form that quantisation starts from.
+//! The files are written by hand, in our own prost messages of `onnx.proto`. In f32 they use standard operators only;
+//! in int8 the linear layers are ONNX Runtime's `MatMulIntegerToFloat`. Weights are quantised here, for each output
+//! channel; what they are multiplied with is quantised in the graph, for each token.
 
+mod calibration;
 mod decoder;
 mod encoder;
 mod graph;
 mod layers;
 mod proto;
+mod quantise;
 mod stamp;
 mod weights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::model::ModelDirectory;
+use crate::model::{Arithmetic, ModelDirectory};
 use crate::{Error, Result};
 
 pub use stamp::Stamp;
@@ -25,7 +29,7 @@ use weights::WeightFile;
 pub struct Export {
     /// The files, the weights last.
     pub files: Vec<PathBuf>,
-    /// Bytes of `weights.bin`.
+    /// Bytes of the file of weights.
     pub weight_bytes: u64,
     /// Whether there is a decoder; there is none for a model without `cls.predictions` weights.
     pub decoder: bool,
@@ -33,8 +37,8 @@ pub struct Export {
     pub fingerprint: String,
 }
 
-/// Writes `encoder.onnx`, `weights.bin` and, where the model has a language-model head, `decoder.onnx` into
-/// `directory`. Each file is written beside its place and moved there at the end; a process that has the old files
+/// Writes the encoder's graph, the file of weights and, where the model has a language-model head, the decoder's graph
+/// into `directory`, in its arithmetic. Each file is written beside its place and moved there at the end; a process that has the old files
 /// open keeps them.
 ///
 /// # Errors
@@ -42,8 +46,13 @@ pub struct Export {
 pub fn export(directory: &ModelDirectory) -> Result<Export> {
     let config = directory.config()?;
     let stamp = Stamp::of(directory)?;
+    let balances = match directory.arithmetic() {
+        Arithmetic::F32 => None,
+        Arithmetic::Int8 => Some(calibration::calibrate(directory, &config)?),
+    };
     let weights_file = Pending::new(directory.onnx_weights_path());
-    let weights = WeightFile::write(&directory.weights_path(), &weights_file.temporary, &config, &stamp.line())?;
+    let target = (&*weights_file.temporary, weights_file.name());
+    let weights = WeightFile::write(&directory.weights_path(), target, &config, &stamp.line(), balances.as_ref())?;
     let properties = stamp.properties(weights.bytes);
 
     let encoder = Pending::new(directory.encoder_path());
@@ -76,6 +85,11 @@ impl Pending {
         let mut name = target.clone().into_os_string();
         name.push(format!(".{}.tmp", std::process::id()));
         Self { target, temporary: name.into() }
+    }
+
+    /// What the file is to be called.
+    fn name(&self) -> String {
+        self.target.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn fill(&self, bytes: &[u8]) -> Result<()> {

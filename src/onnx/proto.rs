@@ -6,6 +6,8 @@ use prost::Message;
 /// `TensorProto.DataType` and where tensor bytes live.
 pub mod element {
     pub const FLOAT: i32 = 1;
+    pub const UINT8: i32 = 2;
+    pub const INT8: i32 = 3;
     pub const INT64: i32 = 7;
     /// `TensorProto.DataLocation.EXTERNAL`.
     pub const EXTERNAL: i32 = 1;
@@ -84,6 +86,8 @@ pub struct Node {
     pub op_type: Option<String>,
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
+    #[prost(string, optional, tag = "7")]
+    pub domain: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

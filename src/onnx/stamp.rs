@@ -58,11 +58,11 @@ impl Stamp {
     /// [`Error::NotFound`] when there is no such graph, [`Error::Unavailable`] when it is stale, [`Error::DataCorruption`]
     /// when a file is not what was written.
     pub fn check(directory: &ModelDirectory, graph: &Path) -> Result<Self> {
-        let root = directory.root().display();
+        let command = directory.export_command();
         let weights = directory.onnx_weights_path();
         for (kind, path) in [("ONNX graph", graph), ("file of ONNX weights", &weights)] {
             if !path.is_file() {
-                let (name, hint) = (path.display().to_string(), format!("run `simbert export {root}`"));
+                let (name, hint) = (path.display().to_string(), format!("run `{command}`"));
                 return Err(Error::NotFound { kind, name, hint });
             }
         }
@@ -70,13 +70,13 @@ impl Stamp {
         let stale = |found: &str| Error::Unavailable {
             what: format!("`{}`", graph.display()),
             reason: format!(
-                "it was exported from {found}, but the directory now holds {}; run `simbert export {root}`",
+                "it was exported from {found}, but the directory now holds {}; run `{command}`",
                 current.in_words()
             ),
         };
         let bytes = std::fs::read(graph).map_err(|e| Error::io("read the ONNX graph", graph, e))?;
         let model = proto::Model::decode(&bytes[..])
-            .map_err(|e| Error::corrupt(graph, format!("expected an ONNX graph: {e}; run `simbert export {root}`")))?;
+            .map_err(|e| Error::corrupt(graph, format!("expected an ONNX graph: {e}; run `{command}`")))?;
         let property = |key: &str| {
             let entry = model.metadata_props.iter().find(|entry| entry.key.as_deref() == Some(key));
             entry.and_then(|entry| entry.value.clone()).unwrap_or_else(|| "unknown".to_owned())
@@ -91,7 +91,7 @@ impl Stamp {
         if line != current.line() || length.to_string() != expected {
             return Err(Error::corrupt(
                 &weights,
-                format!("expected {expected} bytes of {}; run `simbert export {root}`", current.in_words()),
+                format!("expected {expected} bytes of {}; run `{command}`", current.in_words()),
             ));
         }
         Ok(current)

@@ -81,7 +81,7 @@ impl Logits {
 }
 
 impl Decoder {
-    /// Loads `decoder.onnx` of `directory`.
+    /// Loads the decoder's graph, in the arithmetic of `directory`.
     ///
     /// # Errors
     /// The model has no decoder half; it was not exported, or from other weights (run `simbert export`); ONNX Runtime

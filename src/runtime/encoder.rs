@@ -50,7 +50,7 @@ pub struct EncodeTimings {
 }
 
 impl Encoder {
-    /// Loads `encoder.onnx` and the tokenizer of `directory`.
+    /// Loads the encoder's graph, in the arithmetic of `directory`, and the tokenizer.
     ///
     /// # Errors
     /// The model was not exported, or was exported from other weights (run `simbert export`); ONNX Runtime is missing

@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use super::ModelArgs;
 use super::serve::{open_engine, runtime, start_log, stop_signal};
 use crate::engine::Engine;
-use crate::model::ModelDirectory;
 use crate::onnx::{self, Stamp};
 use crate::server::proto::{self, query::Kind};
 use crate::server::{Client, ClientOptions, Server, ServerOptions};
@@ -208,7 +207,7 @@ async fn make_bank(client: &mut Client) -> anyhow::Result<()> {
 
 /// Writes the model's graphs where they are missing or were made from other weights; says whether there is a decoder.
 fn export_if_needed(model: &ModelArgs, print: &Print) -> anyhow::Result<bool> {
-    let directory = ModelDirectory::open(&model.model)?;
+    let directory = model.named()?;
     let fresh = |graph: PathBuf| Stamp::check(&directory, &graph).is_ok();
     // An export removes the decoder of a model that has none.
     let decoder = directory.decoder_path().exists();
