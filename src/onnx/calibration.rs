@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use super::quantise::balance;
 use crate::Result;
 use crate::model::ops::{self, AttentionLayout};
-use crate::model::{Config, ModelDirectory, Weights};
+use crate::model::{Compute, Config, ModelDirectory, Weights};
 use crate::text::{Batch, Tokenizer};
 
 /// Pairs that are read.
@@ -51,14 +51,14 @@ pub fn calibrate(directory: &ModelDirectory, config: &Config) -> Result<Balances
         };
         let (weight, bias) = dense(&name("attention.self.qkv"))?;
         balances.insert(name("attention.self"), balance(&largest(&x)?, &largest(&weight)?));
-        let mixed = ops::self_attention(&x, &weight, &bias, &layout)?;
+        let mixed = ops::self_attention(&x, &weight, &bias, &layout, Compute::F32)?;
         let (weight, bias) = dense(&name("attention.output.dense"))?;
-        x = norm(&ops::linear(&mixed, &weight, &bias)?, &x, "attention.output.LayerNorm")?;
+        x = norm(&ops::linear(&mixed, &weight, &bias, Compute::F32)?, &x, "attention.output.LayerNorm")?;
         let (weight, bias) = dense(&name("intermediate.dense"))?;
         balances.insert(name("intermediate.dense"), balance(&largest(&x)?, &largest(&weight)?));
-        let wide = ops::linear_gelu(&x, &weight, &bias)?;
+        let wide = ops::linear_gelu(&x, &weight, &bias, Compute::F32)?;
         let (weight, bias) = dense(&name("output.dense"))?;
-        x = norm(&ops::linear(&wide, &weight, &bias)?, &x, "output.LayerNorm")?;
+        x = norm(&ops::linear(&wide, &weight, &bias, Compute::F32)?, &x, "output.LayerNorm")?;
     }
     Ok(balances)
 }
