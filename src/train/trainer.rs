@@ -11,7 +11,7 @@ use super::{
     AdamW, Checkpoint, DevSettings, OptimizerSettings, Settings, TeacherSettings, learning_rate, losses, samples,
 };
 use crate::metrics;
-use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
+use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights, ops};
 use crate::text::{Batch, Tokenizer};
 use crate::{Error, Result};
 
@@ -181,6 +181,7 @@ impl Trainer {
     /// A step fails or a file cannot be written.
     pub fn run(mut self, last: Option<u64>, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
         let (groups, excluded, started) = std::mem::take(&mut self.begin);
+        ops::keep_freed_memory();
         let parameters = self.network.weights().count();
         tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
         let (began, mut tokens) = (Instant::now(), 0);
