@@ -18,8 +18,8 @@ pub(super) fn serves(tensor: &Tensor) -> bool {
 /// Makes the allocator keep what is freed, for the whole process and for good.
 ///
 /// The tensors of a training step are freed and asked for again at each step, hundreds of megabytes of them. glibc would
-/// hand the large ones back to the kernel, which clears every page of them anew: some 100,000 page faults a step. Does
-/// nothing where the allocator is another.
+/// hand the large ones back to the kernel, which clears every page of them anew: tens of thousands of page faults a
+/// step. Does nothing where the allocator is another.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` only stores settings, under the allocator's own lock.
