@@ -6,10 +6,10 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test bench train clean
+.PHONY: help vendor build model demo test bench bench-train train clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 	@scripts/fetch-onnxruntime.sh
@@ -33,6 +33,14 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 
 bench: ## Time a search through the graph beside an exact one.
 	$(CARGO) bench --locked --bench search
+
+bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
+	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)
+
+target/peers: benches/peers/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --requirement $<
+	touch $@
 
 train: vendor ## Train the bundled model again, stage by stage as in data/model/training, into data/model. Takes hours.
 	$(SIMBERT) train $(MODEL)/training/1-write.toml --stop-after 1190

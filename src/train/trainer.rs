@@ -15,7 +15,7 @@ use super::report::{Report, StepReport};
 use super::step::{Losses, Step};
 use super::teacher::Teacher;
 use super::{AdamW, Checkpoint, Settings, learning_rate, losses, samples};
-use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
+use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights, ops};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
@@ -181,6 +181,7 @@ impl Trainer {
     /// A step fails or a file cannot be written.
     pub fn run(mut self, last: Option<u64>, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
         let started = std::mem::take(&mut self.started);
+        ops::keep_freed_memory();
         let ((groups, excluded), parameters) = (self.batches.sizes(), self.network.weights().count());
         tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
         let last = last.map_or(self.settings.optimizer.steps, |last| last.min(self.settings.optimizer.steps));

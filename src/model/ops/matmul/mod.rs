@@ -64,7 +64,7 @@ impl<'a> Right<'a> {
     pub(super) fn new(b: Matrix<'a>, compute: Compute) -> Self {
         #[cfg(target_arch = "x86_64")]
         if kernel::serves(compute) {
-            return Self::Panels(Panels::pack(b.t(), compute));
+            return Self::Panels(Panels::pack(b.t()));
         }
         Self::Strided(Strided::new(b, compute))
     }
@@ -112,7 +112,7 @@ impl<'a> Right<'a> {
             match self {
                 Self::Strided(b) => strided::multiply(&Strided::new(a, compute), b, start, out.as_mut_ptr()),
                 #[cfg(target_arch = "x86_64")]
-                Self::Panels(b) => kernel::multiply(&Panels::pack(a, compute), b, start, out.as_mut_ptr()),
+                Self::Panels(b) => kernel::multiply(&Panels::pack(a), b, start, out.as_mut_ptr()),
             }
             out.set_len(total);
         }

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::Matrix;
+use super::{Matrix, kernel};
 use crate::model::Compute;
 
 /// Rows of a panel: what a vector register holds of 32-bit words.
@@ -20,26 +20,22 @@ const GROUP: usize = 4;
 pub(super) struct Line(pub(super) [u32; PANEL]);
 
 /// A matrix cut into panels of 16 rows ("lanes"), each of which goes through the columns ("depth") word by word. A
-/// word is an f32, or two bf16 of neighbouring columns. Lanes and columns past the end are zeros.
+/// word is two bf16 of neighbouring columns. Lanes and columns past the end are zeros.
 pub(in crate::model::ops) struct Panels {
     lines: Vec<Line>,
     lanes: usize,
     depth: usize,
     /// Words of a lane.
     words: usize,
-    compute: Compute,
 }
 
 impl Panels {
     /// The processor must have what [`serves`](super::kernel::serves) asks for.
-    pub(super) fn pack(from: Matrix<'_>, compute: Compute) -> Self {
+    pub(super) fn pack(from: Matrix<'_>) -> Self {
         // Guards the unsafe calls below.
-        assert!(super::kernel::serves(compute), "a processor with AVX-512 and, for bf16, AVX512-BF16");
+        assert!(kernel::serves(Compute::Bf16), "a processor with AVX512-BF16");
         let (lanes, depth) = (from.rows, from.columns);
-        let words = match compute {
-            Compute::F32 => depth,
-            Compute::Bf16 => depth.div_ceil(2),
-        };
+        let words = depth.div_ceil(2);
         let total = lanes.div_ceil(PANEL) * words;
         let mut lines = Vec::with_capacity(total);
         if total > 0 {
@@ -49,18 +45,16 @@ impl Panels {
                 // SAFETY: the processor was asked for; the lanes from `first` on are within the matrix, as every chunk
                 // has at least one panel, and every panel at least one lane.
                 unsafe {
-                    match (compute, from.column_stride == 1) {
-                        (Compute::F32, true) => pack_rows::<false>(from, first, words, out),
-                        (Compute::F32, false) => pack_columns::<false>(from, first, words, out),
-                        (Compute::Bf16, true) => pack_rows::<true>(from, first, words, out),
-                        (Compute::Bf16, false) => pack_columns::<true>(from, first, words, out),
+                    match from.column_stride {
+                        1 => pack_rows(from, first, words, out),
+                        _ => pack_columns(from, first, words, out),
                     }
                 }
             });
         }
         // SAFETY: the chunks cover `total` lines, and the functions above write each line of theirs.
         unsafe { lines.set_len(total) };
-        Self { lines, lanes, depth, words, compute }
+        Self { lines, lanes, depth, words }
     }
 
     pub(super) fn lanes(&self) -> usize {
@@ -73,10 +67,6 @@ impl Panels {
 
     pub(super) fn words(&self) -> usize {
         self.words
-    }
-
-    pub(super) fn compute(&self) -> Compute {
-        self.compute
     }
 
     /// Panel number `panel`, one line for each word.
@@ -95,18 +85,12 @@ fn first(count: usize) -> __mmask16 {
 /// # Safety
 /// `first_lane` is a lane of the matrix, and `out` a multiple of `words` lines for panels that begin within it.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_rows<const BF16: bool>(
-    from: Matrix<'_>,
-    first_lane: usize,
-    words: usize,
-    out: &mut [MaybeUninit<Line>],
-) {
-    let per_word = if BF16 { 2 } else { 1 };
+unsafe fn pack_rows(from: Matrix<'_>, first_lane: usize, words: usize, out: &mut [MaybeUninit<Line>]) {
     for (panel, out) in out.chunks_exact_mut(words).enumerate() {
         let lane = first_lane + panel * PANEL;
         let lanes = (from.rows - lane).min(PANEL);
         for (block, out) in out.chunks_mut(PANEL).enumerate() {
-            let column = block * PANEL * per_word;
+            let column = 2 * block * PANEL;
             let left = from.columns - column;
             let mut rows = [_mm512_setzero_si512(); PANEL];
             for (row, words) in rows.iter_mut().enumerate().take(lanes) {
@@ -114,12 +98,8 @@ unsafe fn pack_rows<const BF16: bool>(
                 unsafe {
                     let at = from.values.as_ptr().add((lane + row) * from.row_stride + column);
                     let low = _mm512_maskz_loadu_ps(first(left), at);
-                    *words = if BF16 {
-                        let high = _mm512_maskz_loadu_ps(first(left.saturating_sub(PANEL)), at.wrapping_add(PANEL));
-                        std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
-                    } else {
-                        _mm512_castps_si512(low)
-                    };
+                    let high = _mm512_maskz_loadu_ps(first(left.saturating_sub(PANEL)), at.wrapping_add(PANEL));
+                    *words = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 }
             }
             for (out, line) in out.iter_mut().zip(transposed(rows)) {
@@ -135,12 +115,7 @@ unsafe fn pack_rows<const BF16: bool>(
 /// # Safety
 /// `first_lane` is a lane of the matrix, and `out` a multiple of `words` lines for panels that begin within it.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_columns<const BF16: bool>(
-    from: Matrix<'_>,
-    first_lane: usize,
-    words: usize,
-    out: &mut [MaybeUninit<Line>],
-) {
+unsafe fn pack_columns(from: Matrix<'_>, first_lane: usize, words: usize, out: &mut [MaybeUninit<Line>]) {
     let panels = out.len() / words;
     for word in 0..words {
         for panel in 0..panels {
@@ -152,16 +127,12 @@ unsafe fn pack_columns<const BF16: bool>(
                 let load = |column: usize| {
                     _mm512_maskz_loadu_ps(mask, from.values.as_ptr().add(column * from.column_stride + lane))
                 };
-                let line = if BF16 {
-                    let low = load(2 * word);
-                    let high = if 2 * word + 1 < from.columns { load(2 * word + 1) } else { _mm512_setzero_ps() };
-                    let widened = |values: __m512| {
-                        _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values)))
-                    };
-                    _mm512_or_si512(widened(low), _mm512_slli_epi32::<16>(widened(high)))
-                } else {
-                    _mm512_castps_si512(load(word))
+                let low = load(2 * word);
+                let high = if 2 * word + 1 < from.columns { load(2 * word + 1) } else { _mm512_setzero_ps() };
+                let widened = |values: __m512| {
+                    _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values)))
                 };
+                let line = _mm512_or_si512(widened(low), _mm512_slli_epi32::<16>(widened(high)));
                 _mm512_store_si512(out[panel * words + word].as_mut_ptr().cast(), line);
             }
         }
