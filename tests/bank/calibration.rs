@@ -72,11 +72,14 @@ fn a_calibration_gives_hits_their_probabilities() {
     }
     let likely = probabilities(&json(folder, &search));
     assert!(likely[0] > 0.6 && likely[0] > likely[1], "{likely:?}");
-    let between = ((likely[0] + likely[1]) / 2.0).to_string();
     for command in [&search[..], &expand] {
+        let likely = probabilities(&json(folder, command));
+        let between = ((likely[0] + likely[1]) / 2.0).to_string();
         let found = json(folder, &[command, &["--min-probability", &between]].concat());
         assert_eq!(found["hits"].as_array().unwrap().len(), 1, "{found}");
     }
+    let again = json(folder, &["eval", "calibrate", &pairs, "--dry-run"]);
+    assert!(again["earlier"]["log_loss"].as_f64() < again["before"]["log_loss"].as_f64(), "{again}");
     assert!(stdout(folder, &search, "").lines().next().unwrap().contains(" %  怎么还款"));
     assert!(failure(folder, &[&search[..], &["--min-probability", "1.5"]].concat(), "").contains("0 to 1"));
 
@@ -125,7 +128,7 @@ fn hits_of_queries_can_be_fitted_to() {
     let standard: String = (0..40).map(|i| format!("f{i}\t{}\n", text(i))).collect();
     // Every other query asks for what it says; the others ask for something else.
     let queries: String =
-        (0..40).map(|i| format!("{}\tf{}\n", text(i), if i % 2 == 0 { i } else { (i + 7) % 40 })).collect();
+        (0..40).map(|i| format!("{}\tf{}\n", text(i), if i.is_multiple_of(2) { i } else { (i + 7) % 40 })).collect();
     let queries = queries + &(0..40).map(|i| format!("{}在哪\tf{i}\n", text(i))).collect::<String>();
     let path = |name: &str, content: &str| {
         std::fs::write(folder.join(name), content).unwrap();
