@@ -48,8 +48,10 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 	$(SIMBERT) train $(MODEL)/training/3-everyday.toml
 	$(SIMBERT) train $(MODEL)/training/4-sources.toml --stop-after 374
 	$(SIMBERT) train $(MODEL)/training/5-wordings.toml
+	rm -rf runs/5-blend
+	$(SIMBERT) blend runs/5-wordings/model runs/3-everyday/model --f32 --output runs/5-blend/model
 	$(SIMBERT) train $(MODEL)/training/6-mean.toml
-	cp $(addprefix runs/3-everyday/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+	cp $(addprefix runs/6-mean/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean
