@@ -51,7 +51,7 @@ pub struct ModelSettings {
     /// How the finished weights are stored.
     #[serde(default)]
     pub precision: Precision,
-    /// How matrix products are computed in training.
+    /// How matrix products are computed in training, and for a teacher's vectors.
     #[serde(default)]
     pub compute: Compute,
     /// Dropout rate; absent: the base's own.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::TeacherSettings;
 use super::encode::encode;
-use crate::model::{Bert, ModelDirectory, Weights};
+use crate::model::{Bert, Compute, ModelDirectory, Weights};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
@@ -34,7 +34,7 @@ impl Teacher {
         settings: &TeacherSettings,
         output: &Path,
         texts: &[String],
-        device: &Device,
+        (device, compute): (&Device, Compute),
         tell: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
         let directory = ModelDirectory::open(&settings.model)?;
@@ -55,7 +55,7 @@ impl Teacher {
         }
         let tokenizer = Tokenizer::from_file(directory.tokenizer_path())?;
         let weights = Weights::load(&directory.weights_path(), &config, device)?.0;
-        let network = Bert::new(config, weights, device.clone());
+        let network = Bert::new(config, weights, device.clone()).with_compute(compute);
         for (number, chunk) in missing.chunks(CHUNK).enumerate() {
             tell(number * CHUNK, missing.len());
             for (text, vector) in chunk.iter().zip(encode(&network, &tokenizer, chunk)?) {

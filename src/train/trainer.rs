@@ -291,7 +291,8 @@ impl Trainer {
         let mut texts: Vec<String> = texts.into_iter().collect();
         texts.sort_unstable_by_key(|text| (text.len(), text.clone()));
         let tell = &mut |done, texts| _ = tell(Event::Teacher { done, texts });
-        self.teacher = Some(Teacher::open(settings, &self.settings.output, &texts, self.network.device(), tell)?);
+        let place = (self.network.device(), self.settings.model.compute);
+        self.teacher = Some(Teacher::open(settings, &self.settings.output, &texts, place, tell)?);
         Ok(())
     }
 
