@@ -52,6 +52,9 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 	$(SIMBERT) blend runs/5-wordings/model runs/3-everyday/model --f32 --output runs/5-blend/model
 	$(SIMBERT) train $(MODEL)/training/6-mean.toml
 	cp $(addprefix runs/6-mean/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+	rm -f $(MODEL)/calibration.json
+	$(SIMBERT) export $(MODEL)
+	$(SIMBERT) eval calibrate --standard data/faq/standard.tsv --query data/faq/queries.tsv --hits 3 --model $(MODEL)
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean
