@@ -51,10 +51,14 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 	rm -rf runs/5-blend
 	$(SIMBERT) blend runs/5-wordings/model runs/3-everyday/model --f32 --output runs/5-blend/model
 	$(SIMBERT) train $(MODEL)/training/6-mean.toml
-	cp $(addprefix runs/6-mean/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
-	rm -f $(MODEL)/calibration.json
+	rm -rf runs/7-blend
+	$(SIMBERT) blend runs/6-mean/model runs/3-everyday/model --share 7 --share 3 --output runs/7-blend/model
+	cp $(addprefix runs/7-blend/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+	rm -f $(MODEL)/calibration*.json
 	$(SIMBERT) export $(MODEL)
-	$(SIMBERT) eval calibrate --standard data/faq/standard.tsv --query data/faq/queries.tsv --hits 3 --model $(MODEL)
+	$(SIMBERT) export --int8 $(MODEL)
+	$(SIMBERT) eval calibrate --standard data/faq/standard.tsv --query data/faq/queries.tsv --hits 3
+	$(SIMBERT) eval calibrate --standard data/faq/standard.tsv --query data/faq/queries.tsv --hits 3 --int8
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean

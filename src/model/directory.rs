@@ -107,9 +107,9 @@ impl ModelDirectory {
     pub fn onnx_weights_path(&self) -> PathBuf {
         self.exported("weights", "bin")
     }
-    /// Score to probability, where fitted.
+    /// Score to probability, where fitted: `calibration.json`, or `calibration.int8.json` for 8-bit scores.
     pub fn calibration_path(&self) -> PathBuf {
-        self.root.join("calibration.json")
+        self.exported("calibration", "json")
     }
 
     /// Reads `config.json`.
@@ -120,7 +120,7 @@ impl ModelDirectory {
         Config::from_file(self.config_path())
     }
 
-    /// Reads `calibration.json`, where there is one; `fingerprint` is that of the model in this directory.
+    /// Reads the calibration, where there is one; `fingerprint` is that of the model in this directory.
     ///
     /// # Errors
     /// The file cannot be read, is damaged, or was fitted to another model.

@@ -133,7 +133,7 @@ fn a_bank_is_made_searched_exported_and_deleted() {
     // A model without a decoder searches, and says why it does not expand.
     std::fs::remove_file(folder.join("model/decoder.onnx")).unwrap();
     stdout(folder, &["search", "怎么还款", "--bank", "copy"], "");
-    assert!(failure(folder, &["expand", "怎么还款", "--bank", "copy"], "").contains("run `simbert export`"));
+    assert!(failure(folder, &["expand", "怎么还款", "--bank", "copy"], "").contains("run `simbert export "));
 }
 
 #[test]
