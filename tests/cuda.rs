@@ -149,11 +149,11 @@ fn a_step_in_f32_is_that_of_the_cpu() {
     assert_near(&device, Compute::F32, &Bounds { loss: 1e-4, norm: 1e-3, moves: 0.05 });
 }
 
-/// The bounds are those of the same arithmetic on the CPU, twice over.
+/// The same arithmetic on the CPU is off by 0.2 % in the losses, 0.1 % in the norm, and 0.06 of the learning rate.
 #[test]
 fn a_step_in_bf16_is_that_of_the_cpu_within_its_rounding() {
     let Some(device) = gpu() else { return };
-    assert_near(&device, Compute::Bf16, &Bounds { loss: 0.02, norm: 0.05, moves: 0.2 });
+    assert_near(&device, Compute::Bf16, &Bounds { loss: 0.01, norm: 0.01, moves: 0.15 });
 }
 
 #[test]
