@@ -1,6 +1,6 @@
 //! BERT with the UniLM mask, over packed sequences: tokens of all sequences one after the other, no padding.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::ops::{self, AttentionLayout};
 use super::{Compute, Config, Pooling, Weights};
@@ -22,17 +22,28 @@ pub struct Bert {
     weights: Weights,
     device: Device,
     compute: Compute,
+    /// Type of the numbers between the layers.
+    states: DType,
 }
 
 impl Bert {
     /// Puts weights behind a shape. Products are in f32.
     pub fn new(config: Config, weights: Weights, device: Device) -> Self {
-        Self { config, weights, device, compute: Compute::F32 }
+        Self { config, weights, device, compute: Compute::F32, states: DType::F32 }
     }
 
     /// The same network, its matrix products computed otherwise.
     pub fn with_compute(self, compute: Compute) -> Self {
-        Self { compute, ..self }
+        match compute {
+            Compute::Bf16 if !self.device.is_cpu() => Self { compute, ..self }.with_bf16_states(),
+            _ => Self { compute, states: DType::F32, ..self },
+        }
+    }
+
+    /// The same network, its states in bf16 between the operators, as [`Compute::Bf16`] has them on a GPU. On the CPU
+    /// that is slow, and shows what a GPU would compute.
+    pub fn with_bf16_states(self) -> Self {
+        Self { states: DType::BF16, ..self }
     }
 
     /// The same network with other parameters of the same shapes.
@@ -60,7 +71,7 @@ impl Bert {
         &self.device
     }
 
-    /// States of the last layer, `[tokens, hidden]`, in the order of `batch`. A token of segment 0 sees its
+    /// States of the last layer, `[tokens, hidden]`, in the order of `batch`, f32 or bf16. A token of segment 0 sees its
     /// sequence's tokens of segment 0; one of segment 1 sees those and the tokens of segment 1 up to itself.
     ///
     /// # Errors
@@ -85,11 +96,12 @@ impl Bert {
     }
 
     /// Sentence vectors `[sequences, hidden]` from the last layer's states, by the configured pooling, l2-normalised.
-    /// Only source tokens count.
+    /// Only source tokens count. f32, and computed in f32.
     ///
     /// # Errors
     /// The device fails.
     pub fn sentence_vectors(&self, states: &Tensor, batch: &Batch) -> Result<Tensor> {
+        let wide = |states: &Tensor| states.to_dtype(DType::F32);
         let pooled = match self.config.pooling {
             Pooling::Mean => {
                 // One product instead of a mean for each row: a slice's gradient is as large as all the states.
@@ -98,11 +110,11 @@ impl Bert {
                     let (first, source) = (batch.offsets[row], batch.source_length(row));
                     weights[row * batch.tokens() + first..][..source].fill(1.0 / source as f32);
                 }
-                Tensor::from_vec(weights, (batch.len(), batch.tokens()), &self.device)?.matmul(states)?
+                Tensor::from_vec(weights, (batch.len(), batch.tokens()), &self.device)?.matmul(&wide(states)?)?
             }
             Pooling::Cls | Pooling::Pooler => {
                 let first: Vec<u32> = batch.offsets[..batch.len()].iter().map(|&offset| offset as u32).collect();
-                let first = states.index_select(&Tensor::new(first, &self.device)?, 0)?;
+                let first = wide(&states.index_select(&Tensor::new(first, &self.device)?, 0)?)?;
                 match self.config.pooling {
                     Pooling::Pooler => self.linear(&first, "pooler.dense")?,
                     _ => first,
@@ -113,7 +125,7 @@ impl Bert {
         Ok(pooled.broadcast_div(&norm)?)
     }
 
-    /// What the language-model head compares with the word embeddings, `[rows, hidden]`.
+    /// What the language-model head compares with the word embeddings, `[rows, hidden]`, in the type of the states.
     ///
     /// # Errors
     /// The device fails.
@@ -122,14 +134,14 @@ impl Bert {
         self.layer_norm(&transformed, "cls.predictions.transform.LayerNorm")
     }
 
-    /// Logits over the vocabulary, `[rows, vocabulary]`, of some rows of states.
+    /// Logits over the vocabulary, `[rows, vocabulary]`, of some rows of states; f32.
     ///
     /// # Errors
     /// The device fails.
     pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
         let table = self.weights.get("embeddings.word_embeddings.weight")?;
         let bias = self.weights.get("cls.predictions.bias")?;
-        ops::linear(&self.head(states)?, table, bias, self.compute)
+        Ok(ops::linear(&self.head(states)?, table, bias, self.compute)?.to_dtype(DType::F32)?)
     }
 
     fn embed(&self, batch: &Batch, drops: &mut Drops) -> Result<Tensor> {
@@ -143,7 +155,7 @@ impl Bert {
             ((look_up("word", &batch.ids)? + look_up("position", &positions)?)? + look_up("token_type", &segments)?)?;
         let normed = self.layer_norm(&sum, "embeddings.LayerNorm")?;
         let (rate, seed) = drops.next();
-        ops::dropout(&normed, rate, seed)
+        Ok(ops::dropout(&normed, rate, seed)?.to_dtype(self.states)?)
     }
 
     /// Weight and bias of a dense layer or a normalisation.

@@ -60,13 +60,8 @@ impl AdamW {
     /// # Errors
     /// The gradient is not finite (nothing was moved then), or the device fails.
     pub fn step(&mut self, weights: &Weights, gradients: &GradStore, learning_rate: f64) -> Result<f64> {
-        let mut square = 0.0;
-        for (_, variable) in weights.iter() {
-            if let Some(gradient) = gradients.get(variable) {
-                square += square_norm(gradient)?;
-            }
-        }
-        let norm = square.sqrt();
+        let gradients_of = weights.iter().filter_map(|(_, variable)| gradients.get(variable));
+        let norm = square_norm(gradients_of)?.sqrt();
         if !norm.is_finite() {
             return Err(Error::invalid("gradient", "finite numbers; a smaller learning rate may help", norm));
         }
@@ -143,6 +138,13 @@ impl AdamW {
                     *moments = loaded;
                 }
                 Moments::Device { mean: to_mean, square: to_square } => {
+                    if mean.dims() != to_mean.dims() || square.dims() != to_mean.dims() {
+                        return Err(Error::invalid(
+                            "optimiser state of the checkpoint",
+                            format!("tensors of shape {:?} for `{name}`", to_mean.dims()),
+                            format!("{:?} and {:?}", mean.dims(), square.dims()),
+                        ));
+                    }
                     *to_mean = mean.to_device(to_mean.device())?;
                     *to_square = square.to_device(to_square.device())?;
                 }
@@ -168,12 +170,13 @@ struct Update {
 
 impl Update {
     fn on_device(self, variable: &Var, gradient: &Tensor, mean: &mut Tensor, square: &mut Tensor) -> Result<()> {
-        let gradient = (gradient * f64::from(self.scale))?;
+        // candle's gradients remember what they were made from: the means would keep the states of every step alive.
+        let gradient = (gradient.detach() * f64::from(self.scale))?;
         *mean = ((&*mean * BETA1)? + (&gradient * (1.0 - BETA1))?)?;
         *square = ((&*square * BETA2)? + (gradient.sqr()? * (1.0 - BETA2))?)?;
         let root = ((&*square * f64::from(self.square_correction))?.sqrt()? + EPSILON)?;
         let moved = (mean.div(&root)? * f64::from(self.step_size))?;
-        variable.set(&((variable.as_tensor() * f64::from(self.keep))? - moved)?)?;
+        variable.set(&((variable.as_detached_tensor() * f64::from(self.keep))? - moved)?)?;
         Ok(())
     }
 }
@@ -220,11 +223,25 @@ impl InplaceOp2 for CpuStep<'_> {
     }
 }
 
-/// Sum of squares, in f64.
-fn square_norm(gradient: &Tensor) -> Result<f64> {
-    if !gradient.device().is_cpu() || gradient.dtype() != DType::F32 {
-        return Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?));
+/// Sum of the squares of all gradients, in f64.
+fn square_norm<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> Result<f64> {
+    let (mut total, mut on_device) = (0.0, Vec::new());
+    for gradient in gradients {
+        if gradient.device().is_cpu() && gradient.dtype() == DType::F32 {
+            total += square_norm_on_cpu(gradient)?;
+        } else {
+            on_device.push(gradient.detach().to_dtype(DType::F32)?.sqr()?.sum_all()?);
+        }
     }
+    if on_device.is_empty() {
+        return Ok(total);
+    }
+    // Fetched at once: the device would be idle at each wait for one number.
+    let squares = Tensor::stack(&on_device, 0)?.to_vec1::<f32>()?;
+    Ok(total + squares.into_iter().map(f64::from).sum::<f64>())
+}
+
+fn square_norm_on_cpu(gradient: &Tensor) -> Result<f64> {
     let gradient = gradient.contiguous()?;
     let (storage, layout) = gradient.storage_and_layout();
     let candle_core::Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
@@ -296,6 +313,7 @@ mod tests {
             };
             let (_, variable) = other.iter().find(|(n, _)| *n == name).unwrap();
             update.on_device(variable, &(copy * 2.0).unwrap(), &mut mean, &mut square).unwrap();
+            assert!(!mean.track_op() && !square.track_op(), "the moments keep the graph of their gradient alive");
         }
         let gap = (table - copy).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
         assert!(gap < 1e-5, "{gap}");

@@ -51,7 +51,8 @@ pub struct ModelSettings {
     /// How the finished weights are stored.
     #[serde(default)]
     pub precision: Precision,
-    /// How matrix products are computed in training, and for a teacher's vectors.
+    /// How matrix products are computed in training, and for a teacher's vectors. `bf16` on a GPU also has the states
+    /// between them in bf16; weights, optimiser and losses stay in f32.
     #[serde(default)]
     pub compute: Compute,
     /// Dropout rate; absent: the base's own.

@@ -111,9 +111,8 @@ pub fn gradients(
     }
     let vectors = Var::from_tensor(&Tensor::cat(&vectors, 0)?)?;
     let Comparison { total, similarity, ranking, relation } = losses.compare(&vectors)?;
-    let mut first = total.backward()?;
-    let pull = first.remove(&vectors).map_or_else(|| vectors.zeros_like(), Ok)?;
-    let mut sum: Option<GradStore> = None;
+    let mut sum = total.backward()?;
+    let pull = sum.remove(&vectors).map_or_else(|| vectors.zeros_like(), Ok)?.detach();
     let mut total_written = 0.0;
     for part in &parts {
         let states = network.forward(&part.batch, dropout(part))?;
@@ -127,15 +126,10 @@ pub fn gradients(
             terms.push((loss * losses.weights.generation)?);
         }
         let Some(total) = terms.into_iter().map(Ok).reduce(|a, b| a? + b?).transpose()? else { continue };
-        let gradients = total.backward()?;
-        sum = Some(match sum {
-            None => gradients,
-            Some(sum) => add(sum, gradients, network)?,
-        });
+        add(&mut sum, total.backward()?, network)?;
     }
-    let gradients = sum.unwrap_or(first);
     let vectors = vectors.as_detached_tensor();
-    Ok(Step { gradients, generation: total_written, similarity, ranking, relation, vectors })
+    Ok(Step { gradients: sum, generation: total_written, similarity, ranking, relation, vectors })
 }
 
 /// Some sequences of a batch, one after the other.
@@ -160,10 +154,12 @@ impl Part {
     }
 }
 
-/// The sum of two gradients of the network's parameters.
-fn add(mut sum: GradStore, mut more: GradStore, network: &Bert) -> Result<GradStore> {
+/// Adds a part's gradients of the network's parameters. The sum remembers nothing of what they were made from: candle's
+/// gradients do, and would keep the states of each part in memory.
+fn add(sum: &mut GradStore, mut part: GradStore, network: &Bert) -> Result<()> {
     for (_, variable) in network.weights().iter() {
-        if let Some(gradient) = more.remove(variable) {
+        if let Some(gradient) = part.remove(variable) {
+            let gradient = gradient.detach();
             let whole = match sum.get(variable) {
                 Some(gathered) => (gathered + gradient)?,
                 None => gradient,
@@ -171,5 +167,114 @@ fn add(mut sum: GradStore, mut more: GradStore, network: &Bert) -> Result<GradSt
             sum.insert(variable, whole);
         }
     }
-    Ok(sum)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::model::{Config, Pooling, Weights};
+    use crate::train::{AdamW, OptimizerSettings};
+
+    const PAIRS: usize = 6;
+
+    fn network(pooling: Pooling) -> Bert {
+        let config: Config = serde_json::from_value(serde_json::json!({
+            "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "intermediate_size": 64, "max_position_embeddings": 32,
+        }))
+        .unwrap();
+        let config = Config { pooling, ..config };
+        let weights = Weights::random(&config, 1, &Device::Cpu).unwrap();
+        Bert::new(config, weights, Device::Cpu)
+    }
+
+    /// Pairs in both directions: `[1] a [2] b [2]`, each sentence of tokens that hardly any other has.
+    fn batch() -> Batch {
+        let sentence = |number: usize| (0..2 + number % 4).map(move |i| 3 + ((number * 17 + i * 5) % 57) as u32);
+        let mut batch = Batch::new();
+        for row in 0..2 * PAIRS {
+            let source: Vec<u32> = [1].into_iter().chain(sentence(row)).chain([2]).collect();
+            let ids: Vec<u32> = source.iter().copied().chain(sentence(row ^ 1)).chain([2]).collect();
+            let segments: Vec<u8> = (0..ids.len()).map(|i| u8::from(i >= source.len())).collect();
+            batch.push(&ids, &segments);
+        }
+        batch
+    }
+
+    fn step(network: &Bert, micro: Option<usize>) -> Step {
+        let rows = 2 * PAIRS;
+        let positives: Vec<[usize; 2]> = (0..rows).map(|row| [row, row ^ 1]).collect();
+        let taught: Vec<f32> = (0..rows * 3).map(|i| (i as f32 * 0.7).sin()).collect();
+        let losses = Losses {
+            weights: &LossSettings { ranking: 0.5, ..LossSettings::default() },
+            compared: rows,
+            positives: &positives,
+            negatives: &[[0, 2], [4, 7]],
+            alike: &Alike::of_meanings(&(0..rows).map(|row| row / 2).collect::<Vec<_>>()),
+            taught: Some((Tensor::from_vec(taught, (rows, 3), &Device::Cpu).unwrap(), 0.5)),
+        };
+        gradients(network, &batch(), &losses, Some(Dropout { rate: 0.1, seed: 7 }), micro).unwrap()
+    }
+
+    fn norm(x: &Tensor) -> f32 {
+        x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt()
+    }
+
+    fn losses_of(step: &Step) -> [f64; 4] {
+        [step.generation, step.similarity, step.ranking.unwrap(), step.relation.unwrap()]
+    }
+
+    /// What a GPU computes with `compute = "bf16"`, on the CPU.
+    #[test]
+    fn bf16_states_give_the_losses_and_gradients_of_f32_within_their_rounding() {
+        for (pooling, micro) in [(Pooling::Pooler, None), (Pooling::Mean, None), (Pooling::Cls, Some(5))] {
+            let exact = network(pooling);
+            let (expected, received) = (step(&exact, micro), step(&exact.clone().with_bf16_states(), micro));
+            for (expected, received) in losses_of(&expected).into_iter().zip(losses_of(&received)) {
+                assert!((received / expected - 1.0).abs() < 0.02, "{pooling:?}: {received}, in f32 {expected}");
+                assert!(received != expected, "{pooling:?}: {received} was not computed in bf16");
+            }
+            for (name, variable) in exact.weights().iter() {
+                let gradient = received.gradients.get(variable).unwrap_or_else(|| panic!("`{name}` has no gradient"));
+                assert_eq!(gradient.dtype(), DType::F32, "{name}");
+                let expected = expected.gradients.get(variable).unwrap();
+                let error = norm(&(gradient - expected).unwrap()) / norm(expected);
+                assert!(error < 0.05, "{pooling:?}: the gradient of `{name}` is off by {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradients_of_parts_keep_no_states_alive() {
+        let network = network(Pooling::Pooler).with_bf16_states();
+        let step = step(&network, Some(5));
+        for (name, variable) in network.weights().iter() {
+            assert!(!step.gradients.get(variable).unwrap().track_op(), "{name}");
+        }
+    }
+
+    #[test]
+    fn bf16_states_learn_as_f32_does() {
+        let run = |bf16: bool| {
+            let network = network(Pooling::Pooler);
+            let network = if bf16 { network.with_bf16_states() } else { network };
+            let settings = OptimizerSettings::default();
+            let mut optimizer = AdamW::new(network.weights(), &settings).unwrap();
+            let mut losses = Vec::new();
+            for _ in 0..80 {
+                let step = step(&network, None);
+                optimizer.step(network.weights(), &step.gradients, 3e-3).unwrap();
+                losses.push(losses_of(&step));
+            }
+            losses
+        };
+        let (exact, rounded) = (run(false), run(true));
+        let total = |losses: &[f64; 4]| losses[0] + losses[1];
+        let (start, end, exact) = (total(&rounded[0]), total(&rounded[79]), total(&exact[79]));
+        assert!(end < 0.05 * start, "the losses went from {start} to {end}");
+        assert!(end < 1.3 * exact, "the losses came to {end}, in f32 to {exact}");
+    }
 }

@@ -4,9 +4,12 @@ mod kernel;
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Shape, Tensor};
+use parking_lot::Mutex;
 
 use super::host::{self, Values};
+use super::mixed::wide;
+use super::rows::{NONE, rearrange};
 use crate::{Error, Result};
 use kernel::{Sequence, Workspace};
 
@@ -20,6 +23,8 @@ pub struct AttentionLayout {
     offsets: Arc<[usize]>,
     source_lengths: Arc<[usize]>,
     heads: usize,
+    /// Made once for all layers, where the sequences have to be padded.
+    padding: Arc<Mutex<Option<Arc<Padding>>>>,
 }
 
 impl AttentionLayout {
@@ -49,7 +54,7 @@ impl AttentionLayout {
                 ));
             }
         }
-        Ok(Self { offsets: offsets.into(), source_lengths: source_lengths.into(), heads })
+        Ok(Self { offsets: offsets.into(), source_lengths: source_lengths.into(), heads, padding: Arc::default() })
     }
 
     /// Tokens of the batch.
@@ -60,6 +65,21 @@ impl AttentionLayout {
     /// Tokens and source tokens of each sequence.
     fn lengths(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.offsets.windows(2).map(|span| span[1] - span[0]).zip(self.source_lengths.iter().copied())
+    }
+
+    /// How the sequences are padded; `None` if there is no token.
+    fn padding(&self, device: &Device) -> candle_core::Result<Option<Arc<Padding>>> {
+        let longest = self.lengths().map(|(length, _)| length).max().unwrap_or(0);
+        if longest == 0 {
+            return Ok(None);
+        }
+        let mut kept = self.padding.lock();
+        if let Some(padding) = kept.as_ref().filter(|padding| padding.mask.device().same_device(device)) {
+            return Ok(Some(padding.clone()));
+        }
+        let padding = Arc::new(Padding::new(self, longest, device)?);
+        *kept = Some(padding.clone());
+        Ok(Some(padding))
     }
 
     /// Cuts rows of `width` numbers into the sequences.
@@ -120,41 +140,59 @@ impl CustomOp1 for Attention {
     }
 }
 
-/// The same in candle's own operators, over sequences padded to the longest, for devices and types without our kernels.
+/// How packed sequences become ones that are padded to the longest, on a device.
+#[derive(Debug)]
+struct Padding {
+    longest: usize,
+    /// For each place of the padded sequences its token, and for each token its place.
+    tokens: Tensor,
+    places: Tensor,
+    /// 0 where a token sees another, −∞ elsewhere: [sequences, 1, longest, longest], f32.
+    mask: Tensor,
+}
+
+impl Padding {
+    fn new(layout: &AttentionLayout, longest: usize, device: &Device) -> candle_core::Result<Self> {
+        let sequences = layout.source_lengths.len();
+        let (mut tokens, mut places) = (vec![NONE; sequences * longest], Vec::with_capacity(layout.tokens()));
+        let mut mask = vec![f32::NEG_INFINITY; sequences * longest * longest];
+        for (s, (length, source)) in layout.lengths().enumerate() {
+            for i in 0..longest {
+                let place = s * longest + i;
+                if i < length {
+                    tokens[place] = places.len() as u32;
+                    places.push(place as u32);
+                }
+                // A place without a token sees something too, for its softmax to be finite; nothing sees it.
+                let visible = source.max(i + 1).min(length.max(1));
+                mask[place * longest..place * longest + visible].fill(0.0);
+            }
+        }
+        Ok(Self {
+            longest,
+            tokens: Tensor::new(tokens, device)?,
+            places: Tensor::new(places, device)?,
+            mask: Tensor::from_vec(mask, (sequences, 1, longest, longest), device)?,
+        })
+    }
+}
+
+/// The same in candle's own operators, over padded sequences, for devices and types without our kernels.
 pub(super) fn composed(qkv: &Tensor, layout: &AttentionLayout) -> Result<Tensor> {
     let hidden = qkv.dim(1)? / 3;
     let (heads, head) = (layout.heads, hidden / layout.heads);
     let sequences = layout.source_lengths.len();
-    let longest = layout.lengths().map(|(length, _)| length).max().unwrap_or(0);
-    if longest == 0 {
-        return Ok(qkv.narrow(1, 0, hidden)?);
-    }
-    // A padded row repeats some token; nothing attends to it, and its own output is dropped.
-    let (mut padded, mut packed) = (vec![0u32; sequences * longest], Vec::with_capacity(layout.tokens()));
-    let mut mask = vec![f32::NEG_INFINITY; sequences * longest * longest];
-    for (s, (length, source)) in layout.lengths().enumerate() {
-        for i in 0..longest {
-            let place = s * longest + i;
-            if i < length {
-                padded[place] = packed.len() as u32;
-                packed.push(place as u32);
-            }
-            let visible = source.max(i + 1).min(length.max(1));
-            mask[place * longest..place * longest + visible].fill(0.0);
-        }
-    }
-    let device = qkv.device();
-    let mask = Tensor::from_vec(mask, (sequences, 1, longest, longest), device)?.to_dtype(qkv.dtype())?;
-    let padded = Tensor::from_vec(padded, sequences * longest, device)?;
-    let packed = Tensor::from_vec(packed, layout.tokens(), device)?;
-    let rows = qkv.contiguous()?.index_select(&padded, 0)?.reshape((sequences, longest, 3, heads, head))?;
+    let Some(padding) = layout.padding(qkv.device())? else { return Ok(qkv.narrow(1, 0, hidden)?) };
+    let longest = padding.longest;
+    let rows = rearrange(qkv, &padding.tokens, &padding.places)?.reshape((sequences, longest, 3, heads, head))?;
     let part = |i: usize| rows.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
     let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-    let scores = (queries.matmul(&keys.t()?)? / (head as f64).sqrt())?.broadcast_add(&mask)?;
+    let scores = (wide(&queries.matmul(&keys.t()?)?)? / (head as f64).sqrt())?;
+    let scores = scores.broadcast_add(&padding.mask.to_dtype(scores.dtype())?)?;
     let powers = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    let weights = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
+    let weights = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?.to_dtype(qkv.dtype())?;
     let out = weights.matmul(&values)?.transpose(1, 2)?.reshape((sequences * longest, hidden))?;
-    Ok(out.index_select(&packed, 0)?)
+    Ok(rearrange(&out, &padding.places, &padding.tokens)?)
 }
 
 /// Whether a tensor of these rows and this width holds the queries, keys and values of the layout.

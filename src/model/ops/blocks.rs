@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::attention::{self, AttentionLayout};
 use super::host::{self, Values};
-use super::{gelu, linear};
+use super::{gelu, linear, mixed};
 use crate::Result;
 use crate::model::Compute;
 
@@ -112,7 +112,7 @@ pub fn linear_gelu(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute)
     if host::serves(x) {
         return Block::apply(Step::BiasGelu, x, weight, bias, compute);
     }
-    gelu::bias_gelu(&linear::project(x, weight, compute)?, bias)
+    Ok(mixed::product(x, weight)?.broadcast_add(bias)?.gelu_erf()?.to_dtype(x.dtype())?)
 }
 
 /// `attention(linear(x, weight, bias), layout)` for `x` [tokens, in], `weight` [3 · hidden, in] and `bias` [3 · hidden], whose

@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::host::{self, Values};
+use super::mixed::wide;
 use super::simd::{LANES, dispatched, exp, max};
 use crate::{Error, Result};
 
@@ -77,8 +78,9 @@ impl CustomOp1 for CrossEntropy {
     }
 }
 
-/// The same in candle's own operators, for devices and types without our kernels.
+/// The same in candle's own operators, for devices and types without our kernels. Wide, whatever the logits are.
 pub(super) fn composed(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let logits = wide(logits)?;
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let log_sums = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     let chosen = shifted.gather(&targets.to_device(logits.device())?.unsqueeze(1)?.contiguous()?, 1)?;

@@ -1,10 +1,15 @@
 //! Dropout whose mask is a hash of (seed, position): nothing to store, the same on every device and thread count.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::host::{self, Values};
+use super::mixed::wide;
 use super::simd::dispatched;
 use crate::{Error, Result};
+
+/// Positions that a task of parallel work hashes.
+const MASK_TASK: usize = 1 << 16;
 
 /// Which numbers survive, and what they are multiplied by.
 #[derive(Debug, Clone, Copy)]
@@ -88,10 +93,18 @@ impl CustomOp1 for Dropout {
     }
 }
 
-/// The factors of `shape` as a tensor like `x`, for devices without our kernels.
-pub(super) fn mask_like(x: &Tensor, mask: Mask) -> Result<Tensor> {
-    let factors: Vec<f32> = (0..x.elem_count()).map(|i| mask.factor(i as u32)).collect();
-    Ok(Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?)
+/// x · mask in candle's own operators, for devices and types without our kernels. Wide, whatever `x` is.
+pub(super) fn masked(x: &Tensor, mask: Mask) -> Result<Tensor> {
+    let x = wide(x)?;
+    // A byte for each number: the mask is made here and has a way to go to the device.
+    let mut kept = vec![0u8; x.elem_count()];
+    kept.par_chunks_mut(MASK_TASK).enumerate().for_each(|(task, kept)| {
+        for (i, kept) in kept.iter_mut().enumerate() {
+            *kept = u8::from(mask.factor((task * MASK_TASK + i) as u32) != 0.0);
+        }
+    });
+    let kept = Tensor::from_vec(kept, x.shape(), x.device())?.to_dtype(x.dtype())?;
+    Ok((x * (kept * f64::from(mask.scale))?)?)
 }
 
 /// Zeroes each number of `x` with the given probability and scales the rest by 1 / (1 − p).
@@ -108,7 +121,7 @@ pub fn dropout(x: &Tensor, probability: f64, seed: u64) -> Result<Tensor> {
     if host::serves(x) {
         return Ok(x.contiguous()?.apply_op1(Dropout(mask))?);
     }
-    Ok((x * mask_like(x, mask)?)?)
+    Ok(masked(x, mask)?.to_dtype(x.dtype())?)
 }
 
 #[cfg(test)]
@@ -121,11 +134,7 @@ mod tests {
     #[test]
     fn agrees_with_the_mask_tensor() {
         for shape in [vec![1, 1], vec![7, 33], vec![130, 300]] {
-            assert_same(
-                &[random(&shape, 1, 1.0)],
-                |x| dropout(&x[0], 0.3, 9),
-                |x| Ok((&x[0] * mask_like(&x[0], Mask::new(0.3, 9)?)?)?),
-            );
+            assert_same(&[random(&shape, 1, 1.0)], |x| dropout(&x[0], 0.3, 9), |x| masked(&x[0], Mask::new(0.3, 9)?));
         }
     }
 

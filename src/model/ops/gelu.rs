@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::host::{self, Values};
+use super::mixed::wide;
 use super::simd::{accumulate, dispatched, erf, exp};
 use crate::{Error, Result};
 
@@ -132,7 +133,7 @@ impl CustomOp2 for BiasGelu {
 /// # Errors
 /// candle refuses.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    Ok(if host::serves(x) { x.contiguous()?.apply_op1(Gelu)? } else { x.gelu_erf()? })
+    Ok(if host::serves(x) { x.contiguous()?.apply_op1(Gelu)? } else { wide(x)?.gelu_erf()?.to_dtype(x.dtype())? })
 }
 
 /// `gelu(x + bias)` for `x` `[.., f]` and `bias` `[f]`.
@@ -150,7 +151,7 @@ pub fn bias_gelu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if host::serves(x) {
         return Ok(x.contiguous()?.apply_op2(&bias.contiguous()?, BiasGelu)?);
     }
-    Ok(x.broadcast_add(bias)?.gelu_erf()?)
+    Ok(wide(x)?.broadcast_add(bias)?.gelu_erf()?.to_dtype(x.dtype())?)
 }
 
 #[cfg(test)]

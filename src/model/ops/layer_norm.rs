@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Shape, Tensor};
 
-use super::dropout::{Mask, mask_like};
+use super::dropout::{Mask, masked};
 use super::host::{self, Values};
+use super::mixed::wide;
 use super::simd::{accumulate, dispatched, sum, sum_by};
 use crate::{Error, Result};
 
@@ -213,8 +214,9 @@ impl CustomOp3 for ResidualLayerNorm {
     }
 }
 
-/// The same in candle's own operators, for devices and types without our kernels.
+/// The same in candle's own operators, for devices and types without our kernels. Wide, whatever `x` is.
 fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let x = wide(x)?;
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
@@ -242,7 +244,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         let op = LayerNorm { eps: eps as f32 };
         return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?);
     }
-    composed(x, weight, bias, eps)
+    Ok(composed(x, weight, bias, eps)?.to_dtype(x.dtype())?)
 }
 
 /// `layer_norm(x + residual)` in one pass over memory.
@@ -281,10 +283,10 @@ pub fn dropout_residual_layer_norm(
         return Ok(x.contiguous()?.apply_op3(&residual.contiguous()?, &parameters, op)?);
     }
     let dropped = match mask {
-        Some(mask) => (x * mask_like(x, mask)?)?,
-        None => x.clone(),
+        Some(mask) => masked(x, mask)?,
+        None => wide(x)?,
     };
-    composed(&(dropped + residual)?, weight, bias, eps)
+    Ok(composed(&(dropped + wide(residual)?)?, weight, bias, eps)?.to_dtype(x.dtype())?)
 }
 
 #[cfg(test)]
@@ -311,7 +313,7 @@ mod tests {
                 &inputs,
                 |t| dropout_residual_layer_norm(&t[0], &t[1], &t[2], &t[3], 1e-5, probability, 11),
                 |t| {
-                    let x = (&t[0] * mask_like(&t[0], Mask::new(probability, 11)?)?)?;
+                    let x = masked(&t[0], Mask::new(probability, 11)?)?;
                     composed(&(x + &t[1])?, &t[2], &t[3], 1e-5)
                 },
             );

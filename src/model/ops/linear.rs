@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::host::{self, Values};
 use super::matmul::{Matrix, Right, Start, product};
+use super::mixed;
 use super::simd::{accumulate, dispatched};
 use crate::model::Compute;
 use crate::{Error, Result};
@@ -168,7 +169,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> R
     if host::serves(x) {
         return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Linear(compute))?);
     }
-    Ok(x.broadcast_matmul(&weight.t()?)?.broadcast_add(bias)?)
+    Ok(mixed::product(x, weight)?.broadcast_add(bias)?.to_dtype(x.dtype())?)
 }
 
 /// x · weightᵀ without a bias, for `x` [.., in] and `weight` [out, in]; returns [.., out].
@@ -180,7 +181,7 @@ pub fn project(x: &Tensor, weight: &Tensor, compute: Compute) -> Result<Tensor> 
     if host::serves(x) {
         return Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, Project(compute))?);
     }
-    Ok(x.broadcast_matmul(&weight.t()?)?)
+    Ok(mixed::product(x, weight)?.to_dtype(x.dtype())?)
 }
 
 #[cfg(test)]

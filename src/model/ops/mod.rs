@@ -3,7 +3,8 @@
 //! candle multiplies matrices fast, but its other operators are scalar, single-threaded, or have no gradient. These
 //! are vectorised, use the current rayon pool, and have gradients for every argument that candle would give one.
 //! They serve f32 in host memory; on any other device or type each function is a composition of candle's own
-//! operators, so that callers need not tell them apart.
+//! operators, so that callers need not tell them apart. A composition's type of numbers is that of its states: given
+//! bf16, it multiplies matrices in bf16, computes all else in f32, and returns bf16.
 //!
 //! Results depend neither on the number of threads nor on what other work the pool has.
 
@@ -17,6 +18,8 @@ mod host;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod mixed;
+mod rows;
 mod simd;
 mod tied_cross_entropy;
 

@@ -9,6 +9,7 @@ use super::cross_entropy::{checked_targets, composed, into_probabilities, log_su
 use super::host;
 use super::linear::column_sums;
 use super::matmul::{Matrix, Right, Start};
+use super::mixed;
 use super::simd::{accumulate, dispatched};
 use crate::model::Compute;
 use crate::{Error, Result};
@@ -172,7 +173,7 @@ pub fn tied_cross_entropy(
     }
     let checked = checked_targets(targets, rows, vocabulary)?;
     if !host::serves(hidden) {
-        return composed(&hidden.matmul(&embedding.t()?)?.broadcast_add(bias)?, targets);
+        return composed(&mixed::product(hidden, embedding)?.broadcast_add(bias)?, targets);
     }
     let op = TiedCrossEntropy {
         targets: checked,
