@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::bar::Bar;
 use super::print;
 use crate::cli::ModelArgs;
+use crate::cli::sampling::SamplingArgs;
 use crate::eval::{self, Example, Generation, SentenceRules, WordList};
-use crate::generate::{GenerateRequest, Paraphraser, Sampling};
+use crate::generate::{Paraphraser, Sampling};
 
 const PARTICLES: &str = include_str!("../../../data/generation/particles.txt");
 const QUESTION_WORDS: &str = include_str!("../../../data/generation/question-words.txt");
@@ -33,30 +34,8 @@ pub struct GenerationArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// How many sentences to return for each at most.
-    #[arg(short, value_name = "N", default_value_t = 20)]
-    k: usize,
-    /// How many samples to draw, 1 to 1000.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = Sampling::default().samples)]
-    samples: usize,
-    /// Most new tokens of a sample.
-    #[arg(long, value_name = "N", default_value_t = Sampling::default().max_tokens)]
-    max_tokens: usize,
-    /// Divides the logits: below 1 bolder choices are rarer, above 1 they are more frequent.
-    #[arg(long, value_name = "T", default_value_t = Sampling::default().temperature)]
-    temperature: f32,
-    /// Draw among the K likeliest tokens only; 0 means all.
-    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k)]
-    top_k: usize,
-    /// Draw among the likeliest tokens whose probabilities reach P; 1 means all.
-    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p)]
-    top_p: f32,
-    /// Same seed, same sentences.
-    #[arg(long, value_name = "SEED", default_value_t = Sampling::default().seed)]
-    seed: u64,
-    /// Leave out sentences with a lower cosine, −1 to 1.
-    #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
-    min_score: Option<f32>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// Words that make no other wording, one a line; Chinese and English ones when absent.
     #[arg(long, value_name = "FILE")]
     particles: Option<PathBuf>,
@@ -81,16 +60,6 @@ struct Report {
 
 impl GenerationArgs {
     pub fn run(self) -> anyhow::Result<()> {
-        let sampling = Sampling {
-            samples: self.samples,
-            max_tokens: self.max_tokens,
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            seed: self.seed,
-        };
-        let request =
-            |text: &str| GenerateRequest { text: text.to_owned(), k: self.k, sampling, min_score: self.min_score };
         // All that may be wrong is looked at before the model is loaded.
         let rules = SentenceRules {
             particles: list(self.particles.as_ref(), PARTICLES)?,
@@ -100,13 +69,14 @@ impl GenerationArgs {
         for file in &self.files {
             examples.extend(eval::read_examples(file)?);
         }
-        examples.first().map_or(Ok(()), |example| request(&example.text).validate())?;
+        examples.first().map_or(Ok(()), |example| self.sampling.request(&example.text).validate())?;
         let paraphraser = Paraphraser::open(&self.model.directory()?, &self.model.runtime())?;
-        let rewrite = |text: &str| paraphraser.generate(&request(text));
+        let rewrite = |text: &str| paraphraser.generate(&self.sampling.request(text));
         let mut bar = Bar::default();
         let generation = eval::generation(&examples, &rewrite, &rules, &mut |step| bar.step(step))?;
         drop(bar);
-        let report = Report { generation, k: self.k, min_score: self.min_score, sampling };
+        let SamplingArgs { k, min_score, .. } = self.sampling;
+        let report = Report { generation, k, min_score, sampling: self.sampling.sampling() };
         print(&report, self.json, &rows(&generation))
     }
 }
