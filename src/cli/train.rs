@@ -15,7 +15,7 @@ use crate::train::{Event, PRESETS, Settings, Start, Trainer, best_device};
 /// model directory in `model/`. Ctrl-C saves a checkpoint first.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert train my-domain.toml\n  simbert train my-domain.toml --resume\n\n\
-    For a CONFIG.toml to start from see `data/model/training/`. Pairs come as JSON Lines,\n\
+    For a CONFIG.toml to start from see `data/tutorial/train.toml`. Pairs come as JSON Lines,\n\
     {\"text\": \"…\", \"synonyms\": [\"…\", …]}, or as TSV with two sentences a line.")]
 pub struct Train {
     /// The run's settings, in TOML; relative paths start at its folder.
