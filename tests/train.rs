@@ -113,6 +113,29 @@ fn every_parameter_receives_a_gradient() {
 }
 
 #[test]
+fn frozen_layers_receive_no_gradient_and_the_others_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, tokenizer) = network(folder.path());
+    let batch = batch(&tokenizer);
+    let gradients = |network: &Bert| {
+        let states = network.forward(&batch, None).unwrap();
+        losses::generation(network, &states, &batch).unwrap().backward().unwrap()
+    };
+    let whole = gradients(&network);
+    let part = gradients(&network.clone().with_frozen(1));
+    for (name, variable) in network.weights().iter().filter(|(name, _)| !name.starts_with("pooler")) {
+        let learns = !name.starts_with("embeddings.") && !name.starts_with("encoder.layer.0.");
+        match part.get(variable) {
+            Some(gradient) => {
+                assert!(learns, "`{name}` has a gradient");
+                assert_eq!(gap(gradient, whole.get(variable).unwrap()), 0.0, "{name}");
+            }
+            None => assert!(!learns, "`{name}` has no gradient"),
+        }
+    }
+}
+
+#[test]
 fn the_source_never_sees_the_target() {
     let folder = tempfile::tempdir().unwrap();
     let (network, tokenizer) = network(folder.path());

@@ -24,12 +24,14 @@ pub struct Bert {
     compute: Compute,
     /// Type of the numbers between the layers.
     states: DType,
+    /// How many layers, from the first, learn nothing; the embeddings neither where it is not 0.
+    frozen: usize,
 }
 
 impl Bert {
     /// Puts weights behind a shape. Products are in f32.
     pub fn new(config: Config, weights: Weights, device: Device) -> Self {
-        Self { config, weights, device, compute: Compute::F32, states: DType::F32 }
+        Self { config, weights, device, compute: Compute::F32, states: DType::F32, frozen: 0 }
     }
 
     /// The same network, its matrix products computed otherwise.
@@ -44,6 +46,11 @@ impl Bert {
     /// that is slow, and shows what a GPU would compute.
     pub fn with_bf16_states(self) -> Self {
         Self { states: DType::BF16, ..self }
+    }
+
+    /// The same network, no gradient of which goes into the embeddings and the first `frozen` layers; 0 freezes nothing.
+    pub fn with_frozen(self, frozen: usize) -> Self {
+        Self { frozen, ..self }
     }
 
     /// The same network with other parameters of the same shapes.
@@ -91,6 +98,9 @@ impl Bert {
             let wide = self.linear_gelu(&states, &name("intermediate.dense"))?;
             let narrow = self.linear(&wide, &name("output.dense"))?;
             states = self.add_and_norm(&narrow, &states, &name("output.LayerNorm"), &mut drops)?;
+            if layer + 1 == self.frozen {
+                states = states.detach();
+            }
         }
         Ok(states)
     }
@@ -134,14 +144,22 @@ impl Bert {
         self.layer_norm(&transformed, "cls.predictions.transform.LayerNorm")
     }
 
+    /// The word embeddings that the head compares with.
+    ///
+    /// # Errors
+    /// The weights lack them.
+    pub fn tied_table(&self) -> Result<Tensor> {
+        let table = self.weights.get("embeddings.word_embeddings.weight")?;
+        Ok(if self.frozen > 0 { table.detach() } else { table.clone() })
+    }
+
     /// Logits over the vocabulary, `[rows, vocabulary]`, of some rows of states; f32.
     ///
     /// # Errors
     /// The device fails.
     pub fn logits(&self, states: &Tensor) -> Result<Tensor> {
-        let table = self.weights.get("embeddings.word_embeddings.weight")?;
         let bias = self.weights.get("cls.predictions.bias")?;
-        Ok(ops::linear(&self.head(states)?, table, bias, self.compute)?.to_dtype(DType::F32)?)
+        Ok(ops::linear(&self.head(states)?, &self.tied_table()?, bias, self.compute)?.to_dtype(DType::F32)?)
     }
 
     fn embed(&self, batch: &Batch, drops: &mut Drops) -> Result<Tensor> {

@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use super::groups::{Corpus, fold, overlap};
 use super::noise::Noise;
 use super::{DataSettings, OptimizerSettings};
-use crate::Result;
 use crate::text::{Batch, Tokenizer};
+use crate::{Error, Result};
 
 /// One sequence of a batch, before it is cut into tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Draw<'a> {
 /// Draws the batches of a run. A batch depends on the seed and the step, so that a run that resumes sees what it would
 /// have seen.
 ///
-/// A batch is of one source where the source has groups for it, so that its sentences are hard to tell apart; what is
-/// left over of all sources at the end of an epoch is mixed.
+/// A batch is of one source where the source has groups for it, so that its sentences are hard to tell apart; small
+/// sources, and what is left over of large ones, stand side by side, whole, in batches of a few sources each.
 #[derive(Debug)]
 pub struct Batches {
     corpus: Corpus,
@@ -55,7 +55,14 @@ pub struct Batches {
 
 impl Batches {
     /// Batches of the settings' number of pairs, fewer where there are not as many groups.
-    pub fn new(corpus: Corpus, settings: &DataSettings, optimizer: &OptimizerSettings, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// The settings bound a source that the corpus does not have, or leave too little for one batch.
+    pub fn new(corpus: Corpus, settings: &DataSettings, optimizer: &OptimizerSettings, seed: u64) -> Result<Self> {
+        if let Some(name) = settings.most_of.keys().find(|name| !corpus.sources.contains(*name)) {
+            let expected = format!("sources of the data: {}", corpus.sources.join(", "));
+            return Err(Error::invalid("training setting `data.most_of`", expected, name));
+        }
         let slot = |source: usize| if settings.by_source { source } else { 0 };
         let mut by_source = vec![Vec::new(); slot(corpus.sources.len().saturating_sub(1)) + 1];
         let mut unlike = by_source.clone();
@@ -69,7 +76,21 @@ impl Batches {
         let mut this =
             Self { corpus, settings: settings.clone(), pairs, seed, by_source, unlike, plan: (0, Vec::new()) };
         this.plan = (0, this.planned(0));
-        this
+        if this.plan.1.is_empty() {
+            let expected = format!("enough groups for a batch of {pairs}");
+            return Err(Error::invalid(
+                "training settings `data.most_of_source` and `data.most_of`",
+                expected,
+                "fewer",
+            ));
+        }
+        Ok(this)
+    }
+
+    /// Most groups of a source in an epoch.
+    fn most_of(&self, source: usize) -> usize {
+        let own = self.settings.most_of.get(&self.corpus.sources[source]).filter(|_| self.settings.by_source);
+        own.copied().or(self.settings.most_of_source).unwrap_or(usize::MAX)
     }
 
     /// Steps of one epoch: each group comes once, or as many groups of each source as the settings allow.
@@ -81,10 +102,10 @@ impl Batches {
     fn planned(&self, epoch: u64) -> Vec<Vec<usize>> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5EED_0F0E);
         random.set_stream(epoch);
-        let (mut batches, mut rest) = (Vec::new(), Vec::new());
+        let (mut batches, mut rest) = (Vec::new(), Vec::<Vec<usize>>::new());
         for (source, groups) in self.by_source.iter().enumerate() {
             let mut groups = groups.clone();
-            let most = self.settings.most_of_source.unwrap_or(usize::MAX).min(groups.len());
+            let most = self.most_of(source).min(groups.len());
             if most < groups.len() {
                 // One order for all epochs, of which each epoch takes the next part.
                 let mut once = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5EED_0F0F);
@@ -96,11 +117,11 @@ impl Batches {
             }
             groups.shuffle(&mut random);
             let whole = groups.len() / self.pairs * self.pairs;
-            rest.extend(groups.split_off(whole));
+            rest.push(groups.split_off(whole));
             batches.extend(groups.chunks(self.pairs).map(<[usize]>::to_vec));
         }
         rest.shuffle(&mut random);
-        batches.extend(rest.chunks_exact(self.pairs).map(<[usize]>::to_vec));
+        batches.extend(rest.concat().chunks_exact(self.pairs).map(<[usize]>::to_vec));
         batches.shuffle(&mut random);
         batches
     }
@@ -248,7 +269,7 @@ mod tests {
 
     fn batches(corpus: Corpus, settings: DataSettings, pairs: usize) -> Batches {
         let optimizer = OptimizerSettings { batch_pairs: pairs, ..OptimizerSettings::default() };
-        Batches::new(corpus, &settings, &optimizer, 7)
+        Batches::new(corpus, &settings, &optimizer, 7).unwrap()
     }
 
     fn letters(count: usize, source: usize) -> Vec<(usize, [String; 2])> {
@@ -284,6 +305,37 @@ mod tests {
         assert_eq!(both.len(), 8);
         both.sort_unstable();
         assert_eq!(both, (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn small_sources_stay_together() {
+        let parts = [letters(3, 0), letters(3, 1), letters(3, 2), letters(3, 3)].concat();
+        let batches = batches(of_letters(&parts), DataSettings::default(), 6);
+        for batch in batches.planned(1) {
+            let mut sources: Vec<usize> = batch.iter().map(|group| group / 3).collect();
+            sources.dedup();
+            assert_eq!(sources.len(), 2, "{batch:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_may_have_a_bound_of_its_own() {
+        let most_of = [("1".to_owned(), 2)].into();
+        let settings = DataSettings { most_of_source: Some(6), most_of, ..DataSettings::default() };
+        let corpus = of_letters(&[letters(8, 0), letters(8, 1)].concat());
+        let plan = batches(corpus.clone(), settings.clone(), 2).planned(0).concat();
+        assert_eq!(plan.iter().filter(|&&group| group < 8).count(), 6);
+        assert_eq!(plan.iter().filter(|&&group| group >= 8).count(), 2);
+        let optimizer = OptimizerSettings { batch_pairs: 2, ..OptimizerSettings::default() };
+        let fails =
+            |settings: DataSettings| Batches::new(corpus.clone(), &settings, &optimizer, 7).unwrap_err().to_string();
+        let unknown = DataSettings { most_of: [("2".to_owned(), 2)].into(), ..settings.clone() };
+        assert!(fails(unknown).contains("sources of the data: 0, 1"));
+        let none = DataSettings {
+            most_of: [("0", 0), ("1", 1)].map(|(name, most)| (name.to_owned(), most)).into(),
+            ..settings
+        };
+        assert!(fails(none).contains("enough groups for a batch of 2"));
     }
 
     #[test]

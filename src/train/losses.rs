@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Tensor};
 
+use super::Ranking;
 use crate::model::{Bert, ops};
 use crate::text::Batch;
 use crate::{Error, Result};
@@ -77,12 +78,19 @@ fn side(pairs: &[[usize; 2]], side: usize, device: &candle_core::Device) -> Resu
 
 /// Ranking of labelled pairs: every positive pair should have a higher cosine than every negative one.
 ///
-/// `vectors` are unit vectors `[rows, hidden]`. Returns `ln(1 + Σ e^(scale · (cos n − cos p)))` over all positives p
-/// and negatives n (CoSENT, Su 2022).
+/// `vectors` are unit vectors `[rows, hidden]`. With the gaps g = scale · (cos n − cos p) over all positives p and negatives
+/// n, [`Ranking::Cosent`] is `ln(1 + Σ e^g)` (CoSENT, Su 2022), whose gradient follows the worst pair, and
+/// [`Ranking::Logistic`] the mean of `ln(1 + e^g)` (RankNet, Burges et al. 2005), in which one wrong label is one of many.
 ///
 /// # Errors
 /// One side has no pair, or the device fails.
-pub fn ranking(vectors: &Tensor, scale: f64, positives: &[[usize; 2]], negatives: &[[usize; 2]]) -> Result<Tensor> {
+pub fn ranking(
+    vectors: &Tensor,
+    form: Ranking,
+    scale: f64,
+    positives: &[[usize; 2]],
+    negatives: &[[usize; 2]],
+) -> Result<Tensor> {
     if positives.is_empty() || negatives.is_empty() {
         let received = format!("{} and {}", positives.len(), negatives.len());
         return Err(Error::invalid("batch of the ranking loss", "positive and negative pairs", received));
@@ -94,9 +102,14 @@ pub fn ranking(vectors: &Tensor, scale: f64, positives: &[[usize; 2]], negatives
     };
     let (good, bad) = (cosines(positives)?, cosines(negatives)?);
     let gaps = (bad.unsqueeze(0)?.broadcast_sub(&good.unsqueeze(1)?)? * scale)?.flatten_all()?;
-    let all = Tensor::cat(&[&gaps.zeros_like()?.narrow(0, 0, 1)?, &gaps], 0)?;
-    let highest = all.max(0)?.detach();
-    Ok((all.broadcast_sub(&highest)?.exp()?.sum_all()?.log()? + highest)?)
+    match form {
+        Ranking::Cosent => {
+            let all = Tensor::cat(&[&gaps.zeros_like()?.narrow(0, 0, 1)?, &gaps], 0)?;
+            let highest = all.max(0)?.detach();
+            Ok((all.broadcast_sub(&highest)?.exp()?.sum_all()?.log()? + highest)?)
+        }
+        Ranking::Logistic => Ok((gaps.relu()? + (gaps.abs()?.neg()?.exp()? + 1.0)?.log()?)?.mean_all()?),
+    }
 }
 
 /// Generation: cross-entropy of each target token and the closing `[SEP]`, given the source and the target tokens
@@ -116,7 +129,7 @@ pub fn generation(network: &Bert, states: &Tensor, batch: &Batch) -> Result<Tens
     let weights = network.weights();
     ops::tied_cross_entropy(
         &head,
-        weights.get("embeddings.word_embeddings.weight")?,
+        &network.tied_table()?,
         weights.get("cls.predictions.bias")?,
         &Tensor::new(targets, device)?,
         network.compute(),
@@ -216,11 +229,24 @@ mod tests {
     fn ranking_is_the_formula_and_falls_as_negatives_move_away() {
         let vectors = unit(&[0.0, 0.3, 1.0, 1.5]);
         let (good, bad) = (0.3f32.cos(), 0.5f32.cos());
-        let loss = value(&ranking(&vectors, 20.0, &[[0, 1]], &[[2, 3]]).unwrap());
-        assert!((loss - (1.0 + (20.0 * (bad - good)).exp()).ln()).abs() < 1e-5, "{loss}");
-        let wider = unit(&[0.0, 0.3, 1.0, 3.0]);
-        assert!(value(&ranking(&wider, 20.0, &[[0, 1]], &[[2, 3]]).unwrap()) < loss);
-        assert!(ranking(&wider, 20.0, &[], &[[2, 3]]).is_err());
+        for form in [Ranking::Cosent, Ranking::Logistic] {
+            let loss = value(&ranking(&vectors, form, 20.0, &[[0, 1]], &[[2, 3]]).unwrap());
+            assert!((loss - (1.0 + (20.0 * (bad - good)).exp()).ln()).abs() < 1e-5, "{form:?}: {loss}");
+            let wider = unit(&[0.0, 0.3, 1.0, 3.0]);
+            assert!(value(&ranking(&wider, form, 20.0, &[[0, 1]], &[[2, 3]]).unwrap()) < loss, "{form:?}");
+            assert!(ranking(&wider, form, 20.0, &[], &[[2, 3]]).is_err(), "{form:?}");
+        }
+    }
+
+    #[test]
+    fn the_logistic_ranking_is_a_mean_over_the_pairs_of_pairs_and_bears_any_gap() {
+        let vectors = unit(&[0.0, 0.0, 3.0, 1.5, 1.5]);
+        // Gaps of −1 − cos 3 (nearly −2), 0 and so on, times a scale at which a bare exponential overflows.
+        let (positives, negatives) = ([[0, 1], [0, 2]], [[3, 4]]);
+        let gaps = [1.0 - 1.0f32, 1.0 - 3.0f32.cos()].map(|gap| 1000.0 * gap);
+        let expected = (2.0f32.ln() + gaps[1]) / 2.0;
+        let loss = value(&ranking(&vectors, Ranking::Logistic, 1000.0, &positives, &negatives).unwrap());
+        assert!((loss / expected - 1.0).abs() < 1e-4, "{loss}, expected {expected}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use optimizer::AdamW;
 pub use report::{Report, StepReport};
 pub use schedule::learning_rate;
 pub use settings::{
-    CheckpointSettings, DataSettings, DevSettings, LossSettings, ModelSettings, OptimizerSettings, PRESETS,
+    CheckpointSettings, DataSettings, DevSettings, LossSettings, ModelSettings, OptimizerSettings, PRESETS, Ranking,
     SampleSettings, Schedule, Settings, TeacherSettings,
 };
 pub use trainer::{Event, Outcome, Start, Trainer};

@@ -1,5 +1,6 @@
 //! The training configuration: one TOML file says everything a run depends on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,10 @@ pub struct ModelSettings {
     /// The base's layers to keep, from 0 and in this order, for a shallower student; absent: all.
     #[serde(default)]
     pub layers: Option<Vec<usize>>,
+    /// The embeddings and so many of the first layers keep their weights: a step is faster by up to two thirds of their
+    /// share of the network, and what they know is not forgotten. 0 for none.
+    #[serde(default)]
+    pub frozen_layers: usize,
 }
 
 /// What is trained on, and how batches are drawn from it.
@@ -92,6 +97,8 @@ pub struct DataSettings {
     pub by_source: bool,
     /// Most groups of one source in an epoch, so that a large source does not drown the others; absent: all.
     pub most_of_source: Option<usize>,
+    /// The same for single sources, by their name.
+    pub most_of: BTreeMap<String, usize>,
     /// Sentences drawn from a group at a time.
     pub per_group: usize,
     /// Pairs of a batch that do not mean the same: the negatives of its groups first, then loose pairs of its source.
@@ -165,8 +172,21 @@ pub struct LossSettings {
     pub scale: f64,
     /// Every positive pair above every pair that is labelled unlike, within a batch.
     pub ranking: f64,
+    #[serde(default)]
+    pub ranking_form: Ranking,
     /// Differences of cosines are multiplied by it in the ranking.
     pub ranking_scale: f64,
+}
+
+/// How the ranking loss weighs its pairs, see [`losses::ranking`](super::losses::ranking).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ranking {
+    /// By the worst pair.
+    #[default]
+    Cosent,
+    /// By all pairs, for labels that are sometimes wrong.
+    Logistic,
 }
 
 /// A model whose cosines the network's shall follow: adds `weight · L_teacher`, see
@@ -258,6 +278,7 @@ impl Default for DataSettings {
             largest_group: None,
             by_source: true,
             most_of_source: None,
+            most_of: BTreeMap::new(),
             per_group: 2,
             batch_negatives: 0,
             batch_texts: 0,
@@ -288,7 +309,14 @@ impl Default for OptimizerSettings {
 
 impl Default for LossSettings {
     fn default() -> Self {
-        Self { generation: 1.0, similarity: 1.0, scale: 30.0, ranking: 0.0, ranking_scale: 20.0 }
+        Self {
+            generation: 1.0,
+            similarity: 1.0,
+            scale: 30.0,
+            ranking: 0.0,
+            ranking_form: Ranking::default(),
+            ranking_scale: 20.0,
+        }
     }
 }
 

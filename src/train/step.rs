@@ -51,7 +51,8 @@ impl Losses<'_> {
         let mut total = (loss * weights.similarity)?;
         let (mut ranking, mut relation) = (None, None);
         if weights.ranking > 0.0 && !self.negatives.is_empty() {
-            let loss = losses::ranking(vectors, weights.ranking_scale, self.positives, self.negatives)?;
+            let loss =
+                losses::ranking(vectors, weights.ranking_form, weights.ranking_scale, self.positives, self.negatives)?;
             ranking = Some(number(&loss)?);
             total = (total + (loss * weights.ranking)?)?;
         }

@@ -118,6 +118,11 @@ impl Trainer {
         let resume = resumes(start, &checkpoint)?;
         config.pooling = settings.model.pooling.unwrap_or(config.pooling);
         let layers = layers(&settings, &mut config)?;
+        let frozen = settings.model.frozen_layers;
+        if frozen > config.num_hidden_layers {
+            let expected = format!("at most the {} layers of the network", config.num_hidden_layers);
+            return Err(Error::invalid("training setting `model.frozen_layers`", expected, frozen));
+        }
         let (weights, started) = if resume {
             (Weights::load(&checkpoint.weights_path(), &config, device)?.0, Vec::new())
         } else if settings.model.from_scratch {
@@ -146,10 +151,12 @@ impl Trainer {
         }
         Ok(Self {
             dropout: settings.model.dropout.unwrap_or(config.hidden_dropout_prob),
-            batches: Batches::new(corpus, &settings.data, &settings.optimizer, settings.seed),
+            batches: Batches::new(corpus, &settings.data, &settings.optimizer, settings.seed)?,
             dev: settings.dev.iter().map(Dev::read).collect::<Result<_>>()?,
             report,
-            network: Bert::new(config, weights, device.clone()).with_compute(settings.model.compute),
+            network: Bert::new(config, weights, device.clone())
+                .with_compute(settings.model.compute)
+                .with_frozen(frozen),
             teacher: None,
             tokenizer,
             optimizer,
