@@ -59,9 +59,15 @@ impl Batches {
     /// # Errors
     /// The settings bound a source that the corpus does not have, or leave too little for one batch.
     pub fn new(corpus: Corpus, settings: &DataSettings, optimizer: &OptimizerSettings, seed: u64) -> Result<Self> {
-        if let Some(name) = settings.most_of.keys().find(|name| !corpus.sources.contains(*name)) {
-            let expected = format!("sources of the data: {}", corpus.sources.join(", "));
-            return Err(Error::invalid("training setting `data.most_of`", expected, name));
+        let unknown = |names: Vec<&String>| names.into_iter().find(|name| !corpus.sources.contains(*name)).cloned();
+        for (setting, name) in [
+            ("data.most_of", unknown(settings.most_of.keys().collect())),
+            ("data.ranked", unknown(settings.ranked.iter().flatten().collect())),
+        ] {
+            if let Some(name) = name {
+                let expected = format!("sources of the data: {}", corpus.sources.join(", "));
+                return Err(Error::invalid(format!("training setting `{setting}`"), expected, name));
+            }
         }
         let slot = |source: usize| if settings.by_source { source } else { 0 };
         let mut by_source = vec![Vec::new(); slot(corpus.sources.len().saturating_sub(1)) + 1];
@@ -96,6 +102,11 @@ impl Batches {
     /// Steps of one epoch: each group comes once, or as many groups of each source as the settings allow.
     pub fn steps_per_epoch(&self) -> u64 {
         self.plan.1.len() as u64
+    }
+
+    /// Whether the unlike pairs of a source are ranked.
+    fn is_ranked(&self, source: usize) -> bool {
+        self.settings.ranked.as_ref().is_none_or(|ranked| ranked.contains(&self.corpus.sources[source]))
     }
 
     /// The groups of each batch of an epoch.
@@ -155,7 +166,9 @@ impl Batches {
             {
                 unlike -= 1;
                 let anchor = first + random.random_range(0..chosen.len());
-                draw.negatives.push([anchor, draw.rows.len()]);
+                if self.is_ranked(group.source) {
+                    draw.negatives.push([anchor, draw.rows.len()]);
+                }
                 draw.rows.push(Row { text, target: None, meaning: usize::MAX });
             }
         }
@@ -163,7 +176,9 @@ impl Batches {
         let loose = &self.unlike[if settings.by_source { source } else { 0 }];
         for &pair in loose.choose_multiple(&mut random, unlike) {
             let first = draw.rows.len();
-            draw.negatives.push([first, first + 1]);
+            if self.is_ranked(self.corpus.unlike[pair].source) {
+                draw.negatives.push([first, first + 1]);
+            }
             let texts = self.corpus.unlike[pair].sentences.iter();
             draw.rows.extend(texts.map(|text| Row { text, target: None, meaning: usize::MAX }));
         }
@@ -363,6 +378,18 @@ mod tests {
         assert_eq!(negatives[0], ("一", "二"));
         assert!(matches!(negatives[1], ("甲" | "乙", "申")), "{negatives:?}");
         assert_eq!(draw.compared, 7);
+    }
+
+    #[test]
+    fn pairs_of_a_source_that_is_not_ranked_are_only_rows() {
+        let mut corpus = corpus(&[(0, &["甲", "乙"]), (0, &["丙", "丁"])]);
+        corpus.groups[0].negatives.push("申".to_owned());
+        for (ranked, negatives) in [(None, 1), (Some(vec!["0".to_owned()]), 1), (Some(vec![]), 0)] {
+            let settings = DataSettings { batch_negatives: 2, ranked, ..DataSettings::default() };
+            let mut batches = batches(corpus.clone(), settings, 2);
+            let draw = batches.draw(0);
+            assert_eq!((draw.compared, draw.negatives.len()), (5, negatives));
+        }
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub struct DataSettings {
     pub per_group: usize,
     /// Pairs of a batch that do not mean the same: the negatives of its groups first, then loose pairs of its source.
     pub batch_negatives: usize,
+    /// Sources whose unlike pairs take part in the ranking too, by their name; absent: all. In others they are negatives of
+    /// the softmax only. Near misses made of the words of a group teach the ranking that shared words mean another thing.
+    pub ranked: Option<Vec<String>>,
     /// Texts of a batch.
     pub batch_texts: usize,
     /// Groups of a batch that are written as well as compared; absent: all.
@@ -281,6 +284,7 @@ impl Default for DataSettings {
             most_of: BTreeMap::new(),
             per_group: 2,
             batch_negatives: 0,
+            ranked: None,
             batch_texts: 0,
             written_pairs: None,
             written_overlap: [0.0, 1.0],
