@@ -4,20 +4,30 @@
 //! its caller's business. [`Exact`] compares with every vector. [`Hnsw`] holds an [`Exact`] and a graph over most of
 //! it, and chooses for each search: the graph where it pays, the comparison where few vectors are allowed.
 
+mod aligned;
+mod build;
+mod codes;
 mod distance;
 mod exact;
+mod flat;
+mod frozen;
 mod graph;
 mod hnsw;
 mod rows;
+mod scratch;
 mod top;
+mod walk;
 
 use std::sync::atomic::AtomicBool;
 
 use roaring::RoaringBitmap;
 
+pub use codes::Quantisation;
 pub use distance::dot;
 pub use exact::Exact;
+pub use frozen::{Frozen, Originals};
 pub use hnsw::{Hnsw, HnswSettings};
+pub use scratch::Pool;
 
 use crate::{Error, Result};
 
