@@ -1,4 +1,5 @@
-//! Builds and searches one segment over the vectors of a file, and prints what it took. `make bench-ann` runs it.
+//! Builds one segment over the vectors of a file, then searches it with each width that it reads from its input, and
+//! prints what it took. `benches/peers/ann.py` runs it beside other libraries.
 //!
 //! The file is what `benches/peers/ann.py` writes: four little-endian `u32` (components, vectors, queries, neighbours
 //! of each query), then `f32` vectors, `f32` queries, and the `u32` numbers of the true nearest vectors.
@@ -33,8 +34,8 @@ fn cpu() -> Duration {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, quantisation, threads, rounds, widths @ ..] = &arguments[..] else {
-        return Err("usage: ann FILE off|f16|int8 THREADS ROUNDS WIDTH...".into());
+    let [path, quantisation, threads] = &arguments[..] else {
+        return Err("usage: ann FILE off|f16|int8 THREADS".into());
     };
     let quantisation = match quantisation.as_str() {
         "off" => Quantisation::Off,
@@ -70,22 +71,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         segment.bytes()
     );
     let (originals, pool) = (Vectors { dimension, all }, Pool::new());
-    for _ in 0..rounds.parse()? {
-        for width in widths {
-            let width: usize = width.parse()?;
-            let mut right = 0;
-            let (wall, processor) = (Instant::now(), cpu());
-            for (query, truth) in asked.chunks_exact(dimension).zip(truth.chunks_exact(neighbours)) {
-                let found = segment.search(query, 10, width, &originals, &pool)?;
-                right += found.iter().filter(|hit| truth[..10].contains(&hit.id)).count();
-            }
-            println!(
-                r#"{{"width":{width},"recall":{:.5},"seconds":{:.5},"cpu_seconds":{:.5}}}"#,
-                right as f64 / (10 * queries) as f64,
-                wall.elapsed().as_secs_f64(),
-                (cpu() - processor).as_secs_f64()
-            );
+    for width in std::io::stdin().lines() {
+        let width: usize = width?.trim().parse()?;
+        let mut right = 0;
+        let (wall, processor) = (Instant::now(), cpu());
+        for (query, truth) in asked.chunks_exact(dimension).zip(truth.chunks_exact(neighbours)) {
+            let found = segment.search(query, 10, width, &originals, &pool)?;
+            right += found.iter().filter(|hit| truth[..10].contains(&hit.id)).count();
         }
+        println!(
+            r#"{{"width":{width},"recall":{:.5},"seconds":{:.5},"cpu_seconds":{:.5}}}"#,
+            right as f64 / (10 * queries) as f64,
+            wall.elapsed().as_secs_f64(),
+            (cpu() - processor).as_secs_f64()
+        );
     }
     Ok(())
 }
