@@ -7,18 +7,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use simbert::index::{Frozen, HnswSettings, Originals, Pool, Quantisation};
-
-struct Vectors<'a> {
-    dimension: usize,
-    all: &'a [f32],
-}
-
-impl Originals for Vectors<'_> {
-    fn vector(&self, id: u32) -> Option<&[f32]> {
-        self.all.get(id as usize * self.dimension..)?.get(..self.dimension)
-    }
-}
+use simbert::index::{Frozen, HnswSettings, Pool, Quantisation};
 
 /// Processor time of this process.
 fn cpu() -> Duration {
@@ -53,30 +42,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(bytes);
 
     let items: Vec<(u32, &[f32])> = (0..).zip(all.chunks_exact(dimension)).collect();
-    let settings = HnswSettings::default();
+    let settings = HnswSettings { quantisation, ..HnswSettings::default() };
     let (wall, processor) = (Instant::now(), cpu());
-    let segment = Frozen::build(
-        dimension,
-        &items,
-        quantisation,
-        &settings,
-        threads.parse()?,
-        &AtomicBool::new(false),
-        &|_, _| (),
-    )?;
+    let segment = Frozen::build(dimension, items, &settings, threads.parse()?, &AtomicBool::new(false), &|_, _| ())?;
     println!(
         r#"{{"build_seconds":{:.3},"build_cpu_seconds":{:.3},"bytes":{}}}"#,
         wall.elapsed().as_secs_f64(),
         (cpu() - processor).as_secs_f64(),
         segment.bytes()
     );
-    let (originals, pool) = (Vectors { dimension, all }, Pool::new());
+    let pool = Pool::new();
     for width in std::io::stdin().lines() {
         let width: usize = width?.trim().parse()?;
         let mut right = 0;
         let (wall, processor) = (Instant::now(), cpu());
         for (query, truth) in asked.chunks_exact(dimension).zip(truth.chunks_exact(neighbours)) {
-            let found = segment.search(query, 10, width, &originals, &pool)?;
+            let found = segment.search(query, 10, width, &pool)?;
             right += found.iter().filter(|hit| truth[..10].contains(&hit.id)).count();
         }
         println!(

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -24,17 +25,21 @@ const ALONE: usize = 256;
 /// How often a thread looks at the stop sign and tells of its progress, in nodes.
 const REPORT_EVERY: usize = 64;
 
-/// Levels for `n` rows, drawn from a seed: a row is in all layers up to its level.
-pub(super) fn levels(n: usize, links: usize, seed: u64) -> Vec<u8> {
+/// The order in which `n` rows are linked: (level, row), the highest levels first, rows of one level shuffled, so that
+/// rows that are linked at the same time are not alike even where alike ones came together. A row is in all layers up
+/// to its level. All follows from the seed.
+pub(super) fn levels(n: usize, links: usize, seed: u64) -> Vec<(u8, u32)> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let scale = 1.0 / (links.max(2) as f64).ln();
-    let mut level = || (-(1.0 - random.random::<f64>()).ln() * scale) as usize;
-    (0..n).map(|_| level().min(MOST_LAYERS - 1) as u8).collect()
+    let mut level = || ((-(1.0 - random.random::<f64>()).ln() * scale) as usize).min(MOST_LAYERS - 1) as u8;
+    let mut order: Vec<(u8, u32)> = (0..n as u32).map(|row| (level(), row)).collect();
+    order.shuffle(&mut random);
+    order.sort_by_key(|&(level, _)| std::cmp::Reverse(level));
+    order
 }
 
 /// A layer that grows. Walks read the numbers of neighbours without a lock: whatever they see is a node of the layer.
 struct Layer {
-    nodes: usize,
     stride: usize,
     /// `[nodes × stride]`; the unused end of a list is filled with the node itself.
     neighbours: Vec<AtomicU32>,
@@ -50,7 +55,7 @@ impl Layer {
         neighbours.extend((0..nodes * stride).map(|i| AtomicU32::new((i / stride) as u32)));
         let mut scores = roomy(nodes * stride);
         scores.extend((0..nodes * stride).map(|_| AtomicU32::new(0)));
-        Self { nodes, stride, neighbours, scores, degrees: (0..nodes).map(|_| Mutex::new(0)).collect() }
+        Self { stride, neighbours, scores, degrees: (0..nodes).map(|_| Mutex::new(0)).collect() }
     }
 
     /// Writes a node's list, best first, under its lock.

@@ -108,7 +108,10 @@ impl Codes {
 
     /// Forgets all rows but the first `n`, and frees their room.
     pub(super) fn truncate(&mut self, n: usize) {
-        self.len = self.len.min(n);
+        if n >= self.len {
+            return;
+        }
+        self.len = n;
         self.scales.truncate(self.len);
         self.scales.shrink_to_fit();
         self.rows.truncate(self.len * self.stride);
@@ -126,6 +129,17 @@ impl Codes {
     /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
         self.rows.len() + size_of_val(self.scales.as_slice())
+    }
+
+    /// Components that a row has room for.
+    pub(super) fn components(&self) -> usize {
+        self.stride / self.quantisation.size()
+    }
+
+    /// Whether two rows are equal.
+    pub(super) fn same(&self, a: u32, b: u32) -> bool {
+        let scale = |id: u32| self.scales.get(id as usize).map(|scale| scale.to_bits());
+        self.row(a) == self.row(b) && scale(a) == scale(b)
     }
 
     /// Bytes of row `id`.

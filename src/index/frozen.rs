@@ -1,28 +1,31 @@
-//! A segment that no longer changes: coded rows and a flat graph over them.
+//! A segment that no longer changes: coded rows and a flat graph over them, beside the exact vectors.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicBool;
 
+use roaring::RoaringBitmap;
+
 use super::build::{build, levels};
 use super::codes::{Codes, MOST_COMPONENTS, Quantisation};
 use super::flat::FlatGraph;
+use super::run::Run;
 use super::scratch::{MOST_NODES, Pool, Scratch};
 use super::top::Top;
 use super::walk::Walk;
-use super::{HnswSettings, Neighbour, Progress, check_unit, dot};
+use super::{HnswSettings, Neighbour, Progress, check_unit};
 use crate::{Error, Result};
 
-/// Where the exact vectors are, by which what a walk finds is scored again. They are read for the best candidates
-/// only, so they need not be in memory.
-pub trait Originals: Sync {
-    /// The vector of an id, where there is one.
-    fn vector(&self, id: u32) -> Option<&[f32]>;
-}
+/// Candidates that are scored again by the exact vectors, for each neighbour wanted and beside that: rows of bytes
+/// misplace a neighbour by a few ranks at most.
+const RESCORED: (usize, usize) = (2, 8);
 
-/// Candidates that are scored again for each neighbour wanted, beside a few more: rows of bytes misplace a neighbour by
-/// a few ranks at most.
-const RESCORED: usize = 2;
+/// From this share of nodes that pass a filter on, a walk pays no heed to it, keeps more instead, and drops what does
+/// not pass afterwards.
+const HEEDLESS_FROM: f64 = 0.5;
+
+/// Seed of the levels and of the order in which vectors are linked.
+const SEED: u64 = 0x5349_4d42;
 
 /// Vectors under ids, with a graph, for good.
 ///
@@ -30,25 +33,26 @@ const RESCORED: usize = 2;
 /// island that no walk reaches.
 #[derive(Debug)]
 pub struct Frozen {
-    dimension: usize,
-    codes: Codes,
+    /// The exact vectors.
+    run: Run,
+    /// What walks compare; nothing where that is the exact rows.
+    codes: Option<Codes>,
     graph: FlatGraph,
-    /// The first id of each node.
-    ids: Vec<u32>,
-    /// Further ids of nodes: (node, id), sorted.
+    /// The first vector of each node, by its number in the run.
+    numbers: Vec<u32>,
+    /// Further vectors of nodes: (node, number), sorted.
     twins: Vec<(u32, u32)>,
 }
 
 impl Frozen {
-    /// Builds a segment of one vector or more, under distinct ids, with `threads` threads.
+    /// Builds a segment of one vector or more, under distinct ids, with so many threads.
     ///
     /// # Errors
-    /// A vector is not a unit vector of `dimension` components, a setting is out of its range, there are no vectors or
-    /// too many, or `stop` was set.
+    /// A vector is not a unit vector of `dimension` components, an id is there twice, a setting is out of its range,
+    /// there are no vectors or too many, or `stop` was set.
     pub fn build(
         dimension: usize,
-        items: &[(u32, &[f32])],
-        quantisation: Quantisation,
+        mut items: Vec<(u32, &[f32])>,
         settings: &HnswSettings,
         threads: usize,
         stop: &AtomicBool,
@@ -60,135 +64,189 @@ impl Frozen {
             let received = format!("{} vectors of {dimension} components", items.len());
             return Err(Error::invalid("segment", expected, received));
         }
-        let mut levels = levels(items.len(), settings.links, 0);
-        levels.sort_unstable_by(|a, b| b.cmp(a));
-        let mut segment = Sorter::new(dimension, quantisation, items.len());
-        for &(id, vector) in items {
-            check_unit(vector, dimension)?;
-            segment.push(id, vector);
+        items.sort_unstable_by_key(|&(id, _)| id);
+        if let Some(two) = items.windows(2).find(|two| two[0].0 == two[1].0) {
+            return Err(Error::invalid("vector id", "distinct ids", format!("{} twice", two[0].0)));
         }
-        let Sorter { codes, ids, mut twins, .. } = segment.finish();
+        items.iter().try_for_each(|(_, vector)| check_unit(vector, dimension))?;
+        let order = levels(items.len(), settings.links, SEED);
+        let nodes = Nodes::of(&items, dimension, settings.quantisation, &order);
+        let graph = build(&nodes.codes, &nodes.levels, settings, threads, stop, progress)?;
+        let Nodes { codes, numbers, mut twins, .. } = nodes;
         twins.sort_unstable();
-        levels.truncate(ids.len());
-        let graph = build(&codes, &levels, settings, threads, stop, progress)?;
-        Ok(Self { dimension, codes, graph, ids, twins })
+        let ids = items.iter().map(|&(id, _)| id).collect();
+        let (run, codes) = if settings.quantisation == Quantisation::Off {
+            (Run::over(ids, codes, Some(places(&numbers, &twins))), None)
+        } else {
+            (Run::new(ids, dimension, items.iter().map(|&(_, vector)| vector)), Some(codes))
+        };
+        Ok(Self { run, codes, graph, numbers, twins })
     }
 
-    /// Number of vectors.
+    /// Number of vectors, 1 or more.
+    #[allow(clippy::len_without_is_empty)] // it never is
     pub fn len(&self) -> usize {
-        self.ids.len() + self.twins.len()
+        self.run.len()
     }
 
-    /// Never: a segment has one vector or more.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All ids, in no order.
-    pub fn ids(&self) -> impl Iterator<Item = u32> {
-        self.ids.iter().copied().chain(self.twins.iter().map(|&(_, id)| id))
-    }
-
-    /// Bytes that a walk needs in memory: codes, graph and ids, without the exact vectors.
+    /// Bytes that walks need in memory: codes, graph and ids. The exact vectors are not among them where there are
+    /// codes beside them: few of them are read, so they could lie on a disk.
     pub fn bytes(&self) -> usize {
-        self.codes.bytes() + self.graph.bytes() + size_of_val(&*self.ids) + size_of_val(&*self.twins)
+        let maps = size_of_val(&*self.numbers) + size_of_val(&*self.twins);
+        self.codes().bytes() + self.graph.bytes() + self.run.bytes() + maps
     }
 
-    fn twins(&self, node: u32) -> impl Iterator<Item = u32> {
-        let start = self.twins.partition_point(|&(other, _)| other < node);
-        self.twins[start..].iter().take_while(move |&&(other, _)| other == node).map(|&(_, id)| id)
+    pub(super) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    fn codes(&self) -> &Codes {
+        self.codes.as_ref().unwrap_or(self.run.rows())
+    }
+
+    /// The numbers of a node's vectors.
+    fn vectors(&self, node: u32) -> impl Iterator<Item = u32> {
+        let start = match self.twins.is_empty() {
+            true => 0,
+            false => self.twins.partition_point(|&(other, _)| other < node),
+        };
+        let twins = self.twins[start..].iter().take_while(move |&&(other, _)| other == node);
+        std::iter::once(self.numbers[node as usize]).chain(twins.map(|&(_, number)| number))
     }
 
     /// The `k` nearest of what a walk of `width` finds, best first.
     ///
     /// # Errors
-    /// `originals` lacks one of them.
-    pub fn search(
+    /// The query is not a unit vector of the segment's width.
+    pub fn search(&self, vector: &[f32], k: usize, width: usize, pool: &Pool) -> Result<Vec<Neighbour>> {
+        if vector.len() > self.codes().components() {
+            return Err(Error::invalid("query", format!("{} components", self.codes().components()), vector.len()));
+        }
+        check_unit(vector, vector.len())?;
+        let mut top = Top::new(k);
+        pool.with(|scratch| self.walk(vector, k, width, scratch, &mut top));
+        Ok(top.into_best_first())
+    }
+
+    /// Shows `top` the nearest `k` and a few more. Returns whether it found as many as it could.
+    pub(super) fn walk(&self, vector: &[f32], k: usize, width: usize, scratch: &mut Scratch, top: &mut Top) -> bool {
+        self.explore(vector, width.max(k), scratch);
+        self.rescore(vector, k, None, scratch, top) >= k.min(self.len())
+    }
+
+    /// Shows `top` the nearest `k` of `inside`, of which the segment holds `many`, and a few more. Gives up, and returns
+    /// false, where it did not find as many as it could, or would have had to look at more nodes than `many`.
+    pub(super) fn walk_inside(
         &self,
         vector: &[f32],
         k: usize,
         width: usize,
-        originals: &dyn Originals,
-        pool: &Pool,
-    ) -> Result<Vec<Neighbour>> {
-        pool.with(|scratch| {
-            self.walk(vector, width.max(k), scratch);
-            self.rescore(vector, k, scratch, originals)
-        })
+        (inside, many): (&RoaringBitmap, usize),
+        scratch: &mut Scratch,
+        top: &mut Top,
+    ) -> bool {
+        let share = many as f64 / self.len() as f64;
+        let width = width.max(k);
+        if share >= HEEDLESS_FROM {
+            self.explore(vector, (width as f64 / share).ceil() as usize, scratch);
+        } else {
+            self.prepare(vector, scratch);
+            let passes = |node| self.vectors(node).any(|number| inside.contains(self.run.id(number)));
+            // SAFETY: see `explore`.
+            let in_time = unsafe {
+                let walk = Walk::new(&self.graph, self.codes());
+                let from = walk.descend(walk.score(scratch, 0), 0, scratch);
+                walk.explore_filtered(from, width, many, passes, scratch)
+            };
+            if !in_time {
+                return false;
+            }
+        }
+        self.rescore(vector, k, Some(inside), scratch, top) >= k.min(many)
     }
 
-    fn walk(&self, vector: &[f32], width: usize, scratch: &mut Scratch) {
-        self.codes.prepare(vector, &mut scratch.query);
-        // SAFETY: the graph has as many nodes as the codes have rows, and is valid by `FlatGraph::from_parts`.
-        let walk = unsafe { Walk::new(&self.graph, &self.codes) };
-        let from = walk.score(scratch, 0);
-        // SAFETY: node 0 is in all layers, so the descent ends at a node of the lowest; the query was just prepared.
+    fn prepare(&self, vector: &[f32], scratch: &mut Scratch) {
+        self.codes().prepare(vector, &mut scratch.query);
+    }
+
+    fn explore(&self, vector: &[f32], width: usize, scratch: &mut Scratch) {
+        self.prepare(vector, scratch);
+        // SAFETY: the graph has as many nodes as the codes have rows, and is valid by `FlatGraph::from_parts`. Node 0 is
+        // in all layers, so the descent ends at a node of the lowest; the query was just prepared.
         unsafe {
-            let from = walk.descend(from, 0, scratch);
+            let walk = Walk::new(&self.graph, self.codes());
+            let from = walk.descend(walk.score(scratch, 0), 0, scratch);
             walk.explore(std::iter::once(from), 0, width, scratch);
         }
     }
 
+    /// Shows `top` the exact scores of the best that a walk has found; returns how many vectors that were.
     fn rescore(
         &self,
         vector: &[f32],
         k: usize,
-        scratch: &Scratch,
-        originals: &dyn Originals,
-    ) -> Result<Vec<Neighbour>> {
-        let mut top = Top::new(k);
-        let rescored = k * RESCORED + 8;
-        for found in scratch.beam.iter().take(rescored) {
-            let first = self.ids[found.node as usize];
-            for id in std::iter::once(first).chain(self.twins(found.node)) {
-                let missing = || Error::Internal(format!("a segment holds id {id} without a vector"));
-                top.push(Neighbour { id, score: dot(vector, originals.vector(id).ok_or_else(missing)?) });
+        inside: Option<&RoaringBitmap>,
+        scratch: &mut Scratch,
+        top: &mut Top,
+    ) -> usize {
+        let wanted = if self.codes.is_some() { RESCORED.0 * k + RESCORED.1 } else { k };
+        let mut numbers = std::mem::take(&mut scratch.numbers);
+        numbers.clear();
+        for found in scratch.beam.iter() {
+            let passes = |number: &u32| inside.is_none_or(|inside| inside.contains(self.run.id(*number)));
+            numbers.extend(self.vectors(found.node).filter(passes));
+            if numbers.len() >= wanted {
+                break;
             }
         }
-        Ok(top.into_best_first())
+        self.run.score(vector, &numbers, scratch, top);
+        let found = numbers.len();
+        scratch.numbers = numbers;
+        found
     }
 }
 
-/// Puts vectors into nodes, equal ones into one.
-struct Sorter {
+/// Where each vector of a segment without codes is among its rows: at its node.
+fn places(numbers: &[u32], twins: &[(u32, u32)]) -> Vec<u32> {
+    let mut places = vec![0; numbers.len() + twins.len()];
+    for (&number, node) in numbers.iter().zip(0..) {
+        places[number as usize] = node;
+    }
+    for &(node, number) in twins {
+        places[number as usize] = node;
+    }
+    places
+}
+
+/// Vectors put into nodes, those with equal codes into one.
+struct Nodes {
     codes: Codes,
-    ids: Vec<u32>,
+    levels: Vec<u8>,
+    numbers: Vec<u32>,
     twins: Vec<(u32, u32)>,
-    hasher: RandomState,
-    by_hash: HashMap<u64, u32>,
 }
 
-impl Sorter {
-    fn new(dimension: usize, quantisation: Quantisation, n: usize) -> Self {
-        Self {
-            codes: Codes::zeroed(quantisation, dimension, n),
-            ids: Vec::with_capacity(n),
-            twins: Vec::new(),
-            hasher: RandomState::new(),
-            by_hash: HashMap::with_capacity(n),
-        }
-    }
-
-    fn push(&mut self, id: u32, vector: &[f32]) {
-        let node = self.ids.len() as u32; // there are at most MOST_NODES
-        self.codes.set(node, vector);
-        let hash = self.hasher.hash_one(self.codes.row(node));
-        match self.by_hash.get(&hash) {
-            Some(&first) if self.codes.row(first) == self.codes.row(node) => self.twins.push((first, id)),
-            found => {
-                if found.is_none() {
-                    self.by_hash.insert(hash, node);
+impl Nodes {
+    /// `order` names each item once, with its level; levels do not rise.
+    fn of(items: &[(u32, &[f32])], dimension: usize, quantisation: Quantisation, order: &[(u8, u32)]) -> Self {
+        let mut codes = Codes::zeroed(quantisation, dimension, items.len());
+        let (mut levels, mut numbers, mut twins) = (Vec::new(), Vec::new(), Vec::new());
+        let hasher = RandomState::new();
+        let mut by_hash: HashMap<u64, u32> = HashMap::with_capacity(items.len());
+        for &(level, number) in order {
+            let node = numbers.len() as u32; // there are at most MOST_NODES
+            codes.set(node, items[number as usize].1);
+            match by_hash.entry(hasher.hash_one(codes.row(node))) {
+                std::collections::hash_map::Entry::Occupied(first) if codes.same(*first.get(), node) => {
+                    twins.push((*first.get(), number));
+                    continue;
                 }
-                self.ids.push(id);
-            }
+                entry => entry.or_insert(node),
+            };
+            numbers.push(number);
+            levels.push(level);
         }
-    }
-
-    /// Drops the room that twins did not need.
-    fn finish(mut self) -> Self {
-        if !self.twins.is_empty() {
-            self.codes.truncate(self.ids.len());
-        }
-        self
+        codes.truncate(numbers.len());
+        Self { codes, levels, numbers, twins }
     }
 }

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::exact::Table;
 use super::graph::Graph;
-use super::{Neighbour, Progress, VectorIndex, VectorQuery, check_unit};
+use super::{HnswSettings, Neighbour, Progress, VectorIndex, VectorQuery, check_unit};
 use crate::{Error, Result};
 
 /// The graph takes in new vectors when so many wait; fewer are compared one by one in some ten microseconds.
@@ -16,57 +16,6 @@ const WORTH_LINKING: u64 = 512;
 
 /// Vectors linked between two looks at the stop sign, for each thread.
 const LINKED_AT_ONCE: usize = 64;
-
-/// The shape of a graph, and how it is searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HnswSettings {
-    /// Links of a point in each layer, twice that in the lowest: 2 to 128.
-    pub links: usize,
-    /// Candidates kept while a point is linked: 1 to 4096.
-    pub build_width: usize,
-    /// Candidates kept while searching, 1 to 4096; never less than twice the `k` of a search.
-    pub search_width: usize,
-    /// What a walk costs for each candidate kept, in vectors compared one after the other; it tells when comparing with
-    /// all allowed vectors is quicker. At 20,000 vectors of width 312 a walk of width 64 took as long as 6,000
-    /// comparisons (`cargo test --release --test bank -- --ignored --nocapture speed`). 0 always walks.
-    pub walk_cost: u64,
-    /// Threads that link points; 0 means half of the cores, so that searches keep the others.
-    pub build_threads: usize,
-}
-
-impl Default for HnswSettings {
-    fn default() -> Self {
-        Self { links: 16, build_width: 200, search_width: 64, walk_cost: 96, build_threads: 0 }
-    }
-}
-
-impl HnswSettings {
-    /// Refuses settings that hnsw_rs would exit or crawl on.
-    ///
-    /// # Errors
-    /// A value is out of its range.
-    pub fn check(&self) -> Result<()> {
-        let ranges = [
-            ("links", self.links, 2..=128),
-            ("build_width", self.build_width, 1..=4096),
-            ("search_width", self.search_width, 1..=4096),
-        ];
-        for (name, value, range) in ranges {
-            if !range.contains(&value) {
-                let expected = format!("{} to {}", range.start(), range.end());
-                return Err(Error::invalid(format!("graph setting `{name}`"), expected, value));
-            }
-        }
-        Ok(())
-    }
-
-    fn threads(&self) -> usize {
-        match self.build_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2),
-            threads => threads,
-        }
-    }
-}
 
 /// Vectors with a graph. An insert only stores the vector; [`VectorIndex::maintain`] links it into the graph later,
 /// in the background if you like. Until then each search compares with the waiting ones, so all are found at once.

@@ -14,20 +14,27 @@ mod frozen;
 mod graph;
 mod hnsw;
 mod rows;
+mod run;
 mod scratch;
+mod segments;
+mod settings;
+mod snapshot;
 mod top;
 mod walk;
 
 use std::sync::atomic::AtomicBool;
 
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 pub use codes::Quantisation;
 pub use distance::dot;
 pub use exact::Exact;
-pub use frozen::{Frozen, Originals};
-pub use hnsw::{Hnsw, HnswSettings};
+pub use frozen::Frozen;
+pub use hnsw::Hnsw;
 pub use scratch::Pool;
+pub use segments::Segments;
+pub use settings::HnswSettings;
 
 use crate::{Error, Result};
 
@@ -85,6 +92,14 @@ pub trait VectorIndex: Send + Sync {
     /// # Errors
     /// The query is not a unit vector of the index's width.
     fn search(&self, query: VectorQuery<'_>) -> Result<Vec<Neighbour>>;
+
+    /// Many searches at once, on all cores: as many answers, in their order.
+    ///
+    /// # Errors
+    /// One of the queries is not a unit vector of the index's width.
+    fn search_batch(&self, queries: &[VectorQuery<'_>]) -> Result<Vec<Vec<Neighbour>>> {
+        queries.par_iter().map(|&query| self.search(query)).collect()
+    }
 
     /// Work that makes later searches faster and may take long. Searches, inserts and removals go on meanwhile.
     /// Returns early once `stop` is set.

@@ -117,11 +117,15 @@ impl Visited {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) query: Prepared,
+    /// The query for exact rows.
+    pub(super) exact: Prepared,
     pub(super) visited: Visited,
     pub(super) beam: Beam,
     /// Neighbours to score, and their scores.
     pub(super) ids: Vec<u32>,
     pub(super) scores: Vec<f32>,
+    /// Vectors of a run.
+    pub(super) numbers: Vec<u32>,
     /// For walks under a filter: nodes to expand, the best of them on top.
     pub(super) frontier: std::collections::BinaryHeap<Ranked>,
 }

@@ -79,6 +79,7 @@ impl<'a, L: Links> Walk<'a, L> {
         let Scratch { query, visited, beam, ids, scores, .. } = scratch;
         visited.reset(self.codes.len());
         beam.reset(width);
+        ids.clear();
         for Scored { score, node } in from {
             // SAFETY: the node has a row, and so a mark.
             if unsafe { visited.insert(node) } && score > beam.floor() {
