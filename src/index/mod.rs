@@ -1,8 +1,19 @@
-//! Nearest neighbours by inner product of unit vectors: exact and HNSW behind one trait.
+//! Nearest neighbours by inner product of unit vectors: exact and by graphs behind one trait.
 //!
 //! An index knows ids and vectors, nothing else: what an id stands for, and which ids a filter lets through, is
-//! its caller's business. [`Exact`] compares with every vector. [`Hnsw`] holds an [`Exact`] and a graph over most of
-//! it, and chooses for each search: the graph where it pays, the comparison where few vectors are allowed.
+//! its caller's business. [`Exact`] compares with every vector. [`Segments`] has graphs over most of them, and chooses
+//! for each search: a graph where it pays, the comparison where few vectors are allowed.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `segments`, `snapshot` | the index that grows: what waits, what has a graph, what is merged when |
+//! | `frozen` | one segment: [`Frozen`] |
+//! | `run` | exact vectors in the order of their ids |
+//! | `codes` | the rows that walks compare: f32, f16 or bytes |
+//! | `flat`, `build`, `walk` | the graph, how it is built, how it is searched |
+//! | `scratch`, `aligned` | what walks write on; memory in whole cache lines |
+//! | `distance` | kernels |
+//! | `exact`, `rows`, `top` | search by comparing with all |
 
 mod aligned;
 mod build;
@@ -11,8 +22,6 @@ mod distance;
 mod exact;
 mod flat;
 mod frozen;
-mod graph;
-mod hnsw;
 mod rows;
 mod run;
 mod scratch;
@@ -31,7 +40,6 @@ pub use codes::Quantisation;
 pub use distance::dot;
 pub use exact::Exact;
 pub use frozen::Frozen;
-pub use hnsw::Hnsw;
 pub use scratch::Pool;
 pub use segments::Segments;
 pub use settings::HnswSettings;

@@ -9,8 +9,6 @@ mod x86;
 
 use std::sync::LazyLock;
 
-use hnsw_rs::anndists::dist::distances::Distance;
-
 /// Rows, and queries beside them, are padded to so many bytes: one cache line.
 pub(super) const LINE: usize = 64;
 
@@ -78,16 +76,6 @@ pub(super) fn prefetch<T>(address: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
-}
-
-/// 1 − inner product, never below 0: hnsw_rs panics on a negative distance, which rounding gives for equal vectors.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct InnerProduct;
-
-impl Distance<f32> for InnerProduct {
-    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        (1.0 - dot(a, b)).max(0.0)
-    }
 }
 
 /// The loop of a [`Gather`] kernel around `$rows::<N>(query, rows: [_; N], next: [_; N], bytes) -> [f32; N]`: four

@@ -72,11 +72,3 @@ fn unequal_lengths_read_no_further_than_the_shorter() {
         assert_eq!(dot(&[], &[2.0; 37]), 0.0, "{name}");
     }
 }
-
-#[test]
-fn a_distance_is_never_negative() {
-    for n in [3, 7, 312, 768] {
-        let v = vec![1.0000001 / (n as f32).sqrt(); n];
-        assert!(InnerProduct.eval(&v, &v) >= 0.0);
-    }
-}
