@@ -5,7 +5,6 @@ use half::slice::HalfFloatSliceExt;
 
 use super::aligned::Aligned;
 use super::distance::{Gather, LINE, kernels};
-use crate::{Error, Result};
 
 /// How a segment keeps the rows that its walks compare. What they find is scored again by the exact vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,40 +65,12 @@ impl Codes {
         debug_assert!(dimension <= MOST_COMPONENTS);
         let stride = (dimension * quantisation.size()).next_multiple_of(LINE);
         let scales = if quantisation == Quantisation::Int8 { vec![0.0; n] } else { Vec::new() };
-        Self::assemble(quantisation, stride, Aligned::zeroed(n * stride), scales, n)
-    }
-
-    fn assemble(quantisation: Quantisation, stride: usize, rows: Aligned, scales: Vec<f32>, len: usize) -> Self {
         let gather = match quantisation {
             Quantisation::Off => kernels().f32,
             Quantisation::F16 => kernels().f16,
             Quantisation::Int8 => kernels().int8,
         };
-        Self { quantisation, stride, rows, scales, len, gather }
-    }
-
-    /// Rows that were taken apart before by [`Codes::rows`] and [`Codes::scales`].
-    ///
-    /// # Errors
-    /// The parts are not of one size, or a scale is not a positive number.
-    pub(super) fn from_parts(
-        quantisation: Quantisation,
-        dimension: usize,
-        rows: &[u8],
-        scales: Vec<f32>,
-    ) -> Result<Self> {
-        let stride = (dimension * quantisation.size()).next_multiple_of(LINE);
-        if dimension == 0 || dimension > MOST_COMPONENTS || !rows.len().is_multiple_of(stride) {
-            let expected = format!("rows of 1 to {MOST_COMPONENTS} components, {stride} bytes each");
-            return Err(Error::invalid("coded rows", expected, format!("{} bytes", rows.len())));
-        }
-        let n = rows.len() / stride;
-        let wanted = if quantisation == Quantisation::Int8 { n } else { 0 };
-        if scales.len() != wanted || !scales.iter().all(|scale| scale.is_finite() && *scale >= 0.0) {
-            let expected = format!("{wanted} finite numbers of 0 or more");
-            return Err(Error::invalid("scales of coded rows", expected, format!("{} numbers", scales.len())));
-        }
-        Ok(Self::assemble(quantisation, stride, Aligned::copy_of(rows), scales, n))
+        Self { quantisation, stride, rows: Aligned::zeroed(n * stride), scales, len: n, gather }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -117,23 +88,9 @@ impl Codes {
         self.rows.truncate(self.len * self.stride);
     }
 
-    /// All rows, `[len × stride]` bytes, little-endian.
-    pub(super) fn rows(&self) -> &[u8] {
-        &self.rows.as_ref::<u8>()[..self.len * self.stride]
-    }
-
-    pub(super) fn scales(&self) -> &[f32] {
-        &self.scales
-    }
-
     /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
         self.rows.len() + size_of_val(self.scales.as_slice())
-    }
-
-    /// Components that a row has room for.
-    pub(super) fn components(&self) -> usize {
-        self.stride / self.quantisation.size()
     }
 
     /// Whether two rows are equal.
@@ -260,7 +217,6 @@ mod tests {
             {
                 let mut codes = Codes::zeroed(quantisation, dimension, vectors.len());
                 vectors.iter().enumerate().for_each(|(i, vector)| codes.set(i as u32, vector));
-                let copy = Codes::from_parts(quantisation, dimension, codes.rows(), codes.scales().to_vec()).unwrap();
                 let ids: Vec<u32> = (0..vectors.len() as u32).rev().collect();
                 let (mut query, mut scores, mut again) = (Prepared::default(), vec![0.0; 40], vec![0.0; 40]);
                 for (i, vector) in vectors.iter().enumerate() {
@@ -268,8 +224,8 @@ mod tests {
                     // SAFETY: the ids are those of the rows.
                     unsafe { codes.score(&query, &ids, &mut scores) };
                     codes.prepare_row(i as u32, &mut query);
-                    // SAFETY: as above; the copy has the same form.
-                    unsafe { copy.score(&query, &ids, &mut again) };
+                    // SAFETY: as above.
+                    unsafe { codes.score(&query, &ids, &mut again) };
                     for ((&id, &score), &again) in ids.iter().zip(&scores).zip(&again) {
                         let exact = dot(vector, &vectors[id as usize]);
                         assert!((score - exact).abs() < bound, "{quantisation:?}, {dimension}: {score} for {exact}");
@@ -277,23 +233,6 @@ mod tests {
                     }
                 }
             }
-        }
-    }
-
-    #[test]
-    fn damaged_parts_are_refused() {
-        let rows = [0u8; 128];
-        assert!(Codes::from_parts(Quantisation::Int8, 40, &rows, vec![1.0; 2]).is_ok());
-        for (dimension, bytes, scales) in [
-            (40, 127, vec![1.0; 2]),
-            (40, 128, vec![1.0]),
-            (40, 128, vec![1.0, f32::NAN]),
-            (40, 128, vec![1.0, -1.0]),
-            (100, 64, vec![1.0]),
-            (0, 0, vec![]),
-            (10_000, 0, vec![]),
-        ] {
-            assert!(Codes::from_parts(Quantisation::Int8, dimension, &rows[..bytes], scales).is_err());
         }
     }
 }

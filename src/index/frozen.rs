@@ -40,8 +40,25 @@ pub struct Frozen {
     graph: FlatGraph,
     /// The first vector of each node, by its number in the run.
     numbers: Vec<u32>,
-    /// Further vectors of nodes: (node, number), sorted.
-    twins: Vec<(u32, u32)>,
+    /// Further vectors of nodes: node and number, sorted.
+    twins: Vec<[u32; 2]>,
+    dimension: usize,
+}
+
+/// What a segment is besides its vectors, to be written down and read back: little but numbers, in slices that
+/// `bytemuck` makes bytes of.
+#[derive(Debug, Clone)]
+pub struct FrozenParts<'a> {
+    /// Ascending.
+    pub ids: &'a [u32],
+    /// The first vector of each node, by its number in the order of the ids.
+    pub numbers: &'a [u32],
+    /// Further vectors of nodes: node and number, sorted.
+    pub twins: &'a [[u32; 2]],
+    /// Neighbours of a node in the upper layers; twice that in the lowest.
+    pub links: usize,
+    /// The lowest first: lists of neighbours, short ones filled up with their own node.
+    pub layers: Vec<&'a [u32]>,
 }
 
 impl Frozen {
@@ -74,13 +91,72 @@ impl Frozen {
         let graph = build(&nodes.codes, &nodes.levels, settings, threads, stop, progress)?;
         let Nodes { codes, numbers, mut twins, .. } = nodes;
         twins.sort_unstable();
-        let ids = items.iter().map(|&(id, _)| id).collect();
-        let (run, codes) = if settings.quantisation == Quantisation::Off {
+        let (ids, vectors) = items.iter().copied().unzip();
+        Ok(Self::assemble(dimension, settings.quantisation, ids, vectors, codes, graph, numbers, twins))
+    }
+
+    /// A segment of its parts and its vectors, in the order of the ids. The codes are made again.
+    ///
+    /// # Errors
+    /// The parts are damaged, or are not those of the vectors; nothing that a walk relies on is taken on trust.
+    pub fn from_parts(
+        dimension: usize,
+        quantisation: Quantisation,
+        parts: &FrozenParts<'_>,
+        vectors: Vec<&[f32]>,
+    ) -> Result<Self> {
+        let &FrozenParts { ids, numbers, twins, links, ref layers } = parts;
+        let damaged = |expected: String, received: String| Error::invalid("parts of a segment", expected, received);
+        let graph = FlatGraph::from_parts(links, layers.iter().copied())?;
+        let sizes = [ids.len(), numbers.len() + twins.len()];
+        if sizes != [vectors.len(); 2] || graph.len() != numbers.len() || dimension > MOST_COMPONENTS {
+            let expected = format!("{} vectors, and as many numbers", vectors.len());
+            return Err(damaged(expected, format!("{sizes:?}, and {} nodes", graph.len())));
+        }
+        if !ids.is_sorted_by(|a, b| a < b) || !twins.is_sorted() {
+            return Err(damaged("sorted ids and twins".to_owned(), "others".to_owned()));
+        }
+        let all: RoaringBitmap = numbers.iter().copied().chain(twins.iter().map(|&[_, number]| number)).collect();
+        let most = all.max().map_or(0, |most| most as usize);
+        let node = twins.last().map_or(0, |&[node, _]| node as usize);
+        if all.len() as usize != vectors.len() || most >= vectors.len() || node >= numbers.len() {
+            return Err(damaged("each vector in one node".to_owned(), "one in several, or in none".to_owned()));
+        }
+        let mut codes = Codes::zeroed(quantisation, dimension, numbers.len());
+        vectors.iter().try_for_each(|vector| check_unit(vector, dimension))?;
+        numbers.iter().zip(0..).for_each(|(&number, node)| codes.set(node, vectors[number as usize]));
+        let (numbers, twins) = (numbers.to_vec(), twins.to_vec());
+        Ok(Self::assemble(dimension, quantisation, ids.to_vec(), vectors, codes, graph, numbers, twins))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn assemble(
+        dimension: usize,
+        quantisation: Quantisation,
+        ids: Vec<u32>,
+        vectors: Vec<&[f32]>,
+        codes: Codes,
+        graph: FlatGraph,
+        numbers: Vec<u32>,
+        twins: Vec<[u32; 2]>,
+    ) -> Self {
+        let (run, codes) = if quantisation == Quantisation::Off {
             (Run::over(ids, codes, Some(places(&numbers, &twins))), None)
         } else {
-            (Run::new(ids, dimension, items.iter().map(|&(_, vector)| vector)), Some(codes))
+            (Run::new(ids, dimension, vectors.into_iter()), Some(codes))
         };
-        Ok(Self { run, codes, graph, numbers, twins })
+        Self { run, codes, graph, numbers, twins, dimension }
+    }
+
+    /// What it is besides its vectors.
+    pub fn parts(&self) -> FrozenParts<'_> {
+        FrozenParts {
+            ids: self.run.ids(),
+            numbers: &self.numbers,
+            twins: &self.twins,
+            links: self.graph.links(),
+            layers: self.graph.parts().collect(),
+        }
     }
 
     /// Number of vectors, 1 or more.
@@ -96,6 +172,10 @@ impl Frozen {
         self.codes().bytes() + self.graph.bytes() + self.run.bytes() + maps
     }
 
+    pub(super) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
     pub(super) fn run(&self) -> &Run {
         &self.run
     }
@@ -108,10 +188,10 @@ impl Frozen {
     fn vectors(&self, node: u32) -> impl Iterator<Item = u32> {
         let start = match self.twins.is_empty() {
             true => 0,
-            false => self.twins.partition_point(|&(other, _)| other < node),
+            false => self.twins.partition_point(|&[other, _]| other < node),
         };
-        let twins = self.twins[start..].iter().take_while(move |&&(other, _)| other == node);
-        std::iter::once(self.numbers[node as usize]).chain(twins.map(|&(_, number)| number))
+        let twins = self.twins[start..].iter().take_while(move |&&[other, _]| other == node);
+        std::iter::once(self.numbers[node as usize]).chain(twins.map(|&[_, number]| number))
     }
 
     /// The `k` nearest of what a walk of `width` finds, best first.
@@ -119,10 +199,7 @@ impl Frozen {
     /// # Errors
     /// The query is not a unit vector of the segment's width.
     pub fn search(&self, vector: &[f32], k: usize, width: usize, pool: &Pool) -> Result<Vec<Neighbour>> {
-        if vector.len() > self.codes().components() {
-            return Err(Error::invalid("query", format!("{} components", self.codes().components()), vector.len()));
-        }
-        check_unit(vector, vector.len())?;
+        check_unit(vector, self.dimension)?;
         let mut top = Top::new(k);
         pool.with(|scratch| self.walk(vector, k, width, scratch, &mut top));
         Ok(top.into_best_first())
@@ -207,12 +284,12 @@ impl Frozen {
 }
 
 /// Where each vector of a segment without codes is among its rows: at its node.
-fn places(numbers: &[u32], twins: &[(u32, u32)]) -> Vec<u32> {
+fn places(numbers: &[u32], twins: &[[u32; 2]]) -> Vec<u32> {
     let mut places = vec![0; numbers.len() + twins.len()];
     for (&number, node) in numbers.iter().zip(0..) {
         places[number as usize] = node;
     }
-    for &(node, number) in twins {
+    for &[node, number] in twins {
         places[number as usize] = node;
     }
     places
@@ -223,7 +300,7 @@ struct Nodes {
     codes: Codes,
     levels: Vec<u8>,
     numbers: Vec<u32>,
-    twins: Vec<(u32, u32)>,
+    twins: Vec<[u32; 2]>,
 }
 
 impl Nodes {
@@ -238,7 +315,7 @@ impl Nodes {
             codes.set(node, items[number as usize].1);
             match by_hash.entry(hasher.hash_one(codes.row(node))) {
                 std::collections::hash_map::Entry::Occupied(first) if codes.same(*first.get(), node) => {
-                    twins.push((*first.get(), number));
+                    twins.push([*first.get(), number]);
                     continue;
                 }
                 entry => entry.or_insert(node),
@@ -248,5 +325,108 @@ impl Nodes {
         }
         codes.truncate(numbers.len());
         Self { codes, levels, numbers, twins }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::clustered;
+    use super::*;
+
+    fn segment(vectors: &[Vec<f32>], quantisation: Quantisation) -> Frozen {
+        let settings = HnswSettings { links: 6, build_width: 40, quantisation, ..HnswSettings::default() };
+        let items = vectors.iter().enumerate().map(|(i, vector)| (10 + 2 * i as u32, vector.as_slice())).collect();
+        Frozen::build(vectors[0].len(), items, &settings, 2, &AtomicBool::new(false), &|_, _| ()).unwrap()
+    }
+
+    fn with_twins() -> Vec<Vec<f32>> {
+        let mut vectors = clustered(900, 24, 5);
+        for i in 0..50 {
+            vectors[700 + i] = vectors[3 * i].clone();
+        }
+        vectors
+    }
+
+    #[test]
+    fn a_segment_of_its_own_parts_finds_the_same() {
+        let vectors = with_twins();
+        let pool = Pool::new();
+        for quantisation in [Quantisation::Off, Quantisation::F16, Quantisation::Int8] {
+            let segment = segment(&vectors, quantisation);
+            assert_eq!((segment.len(), segment.twins.len()), (900, 50));
+            let given = vectors.iter().map(Vec::as_slice).collect();
+            let again = Frozen::from_parts(24, quantisation, &segment.parts(), given).unwrap();
+            for vector in &vectors[..40] {
+                let found = segment.search(vector, 7, 20, &pool).unwrap();
+                assert_eq!(found, again.search(vector, 7, 20, &pool).unwrap());
+                assert!(found[0].score > 0.999);
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_builds_the_same_graph_each_time() {
+        let vectors = clustered(600, 24, 6);
+        let settings = HnswSettings { links: 4, build_width: 20, ..HnswSettings::default() };
+        let build = || {
+            let items = vectors.iter().enumerate().map(|(i, vector)| (i as u32, vector.as_slice())).collect();
+            Frozen::build(24, items, &settings, 1, &AtomicBool::new(false), &|_, _| ()).unwrap()
+        };
+        assert!(build().parts().layers == build().parts().layers);
+    }
+
+    #[test]
+    fn damaged_parts_are_refused() {
+        let vectors = with_twins();
+        let segment = segment(&vectors, Quantisation::Int8);
+        let given: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+        let refused = |parts: &FrozenParts<'_>| {
+            assert!(Frozen::from_parts(24, Quantisation::Int8, parts, given.clone()).is_err());
+        };
+        let parts = segment.parts();
+        assert!(parts.layers.len() > 2, "there are upper layers to damage");
+        for layer in 0..parts.layers.len() {
+            let nodes = parts.layers[layer].len() as u32 / if layer == 0 { 12 } else { 6 };
+            let mut bad = parts.layers[layer].to_vec();
+            bad[nodes as usize] = nodes;
+            let mut layers = parts.layers.clone();
+            layers[layer] = &bad;
+            refused(&FrozenParts { layers, ..parts.clone() });
+            let mut layers = parts.layers.clone();
+            layers[layer] = &layers[layer][1..];
+            refused(&FrozenParts { layers, ..parts.clone() });
+        }
+        let mut layers = parts.layers.clone();
+        layers[2] = layers[1];
+        layers[1] = &layers[1][..6];
+        refused(&FrozenParts { layers, ..parts.clone() });
+        refused(&FrozenParts { layers: Vec::new(), ..parts.clone() });
+        refused(&FrozenParts { links: 5, ..parts.clone() });
+        refused(&FrozenParts { links: 0, ..parts.clone() });
+        refused(&FrozenParts { twins: &parts.twins[1..], ..parts.clone() });
+        refused(&FrozenParts { ids: &parts.ids[1..], ..parts.clone() });
+        for (place, number) in [(0, 900), (1, parts.numbers[0])] {
+            let mut numbers = parts.numbers.to_vec();
+            numbers[place] = number;
+            refused(&FrozenParts { numbers: &numbers, ..parts.clone() });
+        }
+        let mut twins = parts.twins.to_vec();
+        twins[49][0] = 850;
+        refused(&FrozenParts { twins: &twins, ..parts.clone() });
+        let mut ids = parts.ids.to_vec();
+        ids.swap(0, 1);
+        refused(&FrozenParts { ids: &ids, ..parts });
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let settings = HnswSettings::default();
+        let unit = [1.0, 0.0];
+        for items in [vec![], vec![(1, &unit[..]), (1, &unit[..])], vec![(1, &[2.0, 0.0][..])], vec![(1, &[1.0][..])]] {
+            assert!(Frozen::build(2, items, &settings, 1, &AtomicBool::new(false), &|_, _| ()).is_err());
+        }
+        let one = Frozen::build(2, vec![(7, &unit[..])], &settings, 3, &AtomicBool::new(false), &|_, _| ()).unwrap();
+        assert_eq!(one.search(&unit, 5, 1, &Pool::new()).unwrap(), [Neighbour { id: 7, score: 1.0 }]);
+        assert!(one.search(&[1.0], 5, 1, &Pool::new()).is_err());
     }
 }

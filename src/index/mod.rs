@@ -39,7 +39,7 @@ use roaring::RoaringBitmap;
 pub use codes::Quantisation;
 pub use distance::dot;
 pub use exact::Exact;
-pub use frozen::Frozen;
+pub use frozen::{Frozen, FrozenParts};
 pub use scratch::Pool;
 pub use segments::Segments;
 pub use settings::HnswSettings;

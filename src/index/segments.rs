@@ -10,7 +10,7 @@ use super::codes::MOST_COMPONENTS;
 use super::frozen::Frozen;
 use super::run::Run;
 use super::scratch::{Pool, Scratch};
-use super::snapshot::Snapshot;
+use super::snapshot::{Part, Snapshot};
 use super::top::Top;
 use super::{HnswSettings, Neighbour, Progress, VectorIndex, VectorQuery, check_unit};
 use crate::{Error, Result};
@@ -53,6 +53,33 @@ impl Segments {
             maintenance: Mutex::default(),
             pool: Pool::new(),
         })
+    }
+
+    /// The segments with a graph, to be written down.
+    pub fn frozen(&self) -> Vec<Arc<Frozen>> {
+        self.snapshot().frozen.iter().map(|part| Arc::clone(&part.whole)).collect()
+    }
+
+    /// Takes in a segment that was made before, all of its vectors live.
+    ///
+    /// # Errors
+    /// Its vectors have another width, or one of its ids was used before.
+    pub fn adopt(&self, frozen: Frozen) -> Result<()> {
+        if frozen.dimension() != self.dimension {
+            let expected = format!("vectors of {} components", self.dimension);
+            return Err(Error::invalid("segment", expected, format!("{} components", frozen.dimension())));
+        }
+        let members = frozen.run().members().clone();
+        let mut used = self.used.lock();
+        if let Some(id) = (&*used & &members).min() {
+            return Err(Error::invalid("vector id", "an id that was never used in this index", id));
+        }
+        let mut next = Snapshot::clone(&self.snapshot());
+        *used |= &members;
+        *Arc::make_mut(&mut next.live) |= &members;
+        next.frozen.push(Part::new(frozen, members.len()));
+        self.publish(next);
+        Ok(())
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

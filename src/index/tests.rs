@@ -175,6 +175,28 @@ fn equal_vectors_make_no_island() {
 }
 
 #[test]
+fn a_segment_moves_into_another_index() {
+    let vectors = clustered(1000, 16, 12);
+    let [_, _, index] = with_graphs(16, small_graph());
+    insert(&index, 0, &vectors);
+    index.maintain(&GO_ON, &|_, _| ());
+    let [frozen] = &index.frozen()[..] else { panic!("one segment") };
+    let remade = || {
+        let given = vectors.iter().map(Vec::as_slice).collect();
+        Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), given).unwrap()
+    };
+    let [_, _, other] = with_graphs(16, small_graph());
+    other.adopt(remade()).unwrap();
+    assert!(other.adopt(remade()).is_err(), "an id names one vector for good");
+    assert!(Segments::new(17, small_graph()).unwrap().adopt(remade()).is_err());
+    for vector in &vectors[..50] {
+        assert_eq!(search(&index, vector, 9, None, false), search(&other, vector, 9, None, false));
+    }
+    other.remove(&[3]);
+    assert_eq!(other.len(), 999);
+}
+
+#[test]
 fn a_stopped_build_leaves_a_usable_index() {
     let vectors = clustered(2000, 16, 6);
     for index in with_graphs(16, small_graph()) {
