@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use simbert::index::{Frozen, HnswSettings, Pool, Quantisation};
+use simbert::index::{Frozen, HnswSettings, Pool, Quantisation, instructions};
 
 /// Processor time of this process.
 fn cpu() -> Duration {
@@ -46,12 +46,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (wall, processor) = (Instant::now(), cpu());
     let segment = Frozen::build(dimension, items, &settings, threads.parse()?, &AtomicBool::new(false), &|_, _| ())?;
     println!(
-        r#"{{"build_seconds":{:.3},"build_cpu_seconds":{:.3},"bytes":{}}}"#,
+        r#"{{"build_seconds":{:.3},"build_cpu_seconds":{:.3},"bytes":{},"instructions":"{}"}}"#,
         wall.elapsed().as_secs_f64(),
         (cpu() - processor).as_secs_f64(),
-        segment.bytes()
+        segment.bytes(),
+        instructions()
     );
-    let pool = Pool::new();
+    let pool = Pool::default();
     for width in std::io::stdin().lines() {
         let width: usize = width?.trim().parse()?;
         let mut right = 0;

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import faiss
@@ -146,6 +147,7 @@ class Simbert:
         command = [binary, file, quantisation, str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         built = self.answer()
+        self.instructions = built["instructions"]
         self.build_seconds, self.build_cpu, self.bytes = (built[k] for k in ("build_seconds", "build_cpu_seconds", "bytes"))
 
     def answer(self) -> dict:
@@ -252,7 +254,7 @@ def main() -> None:
             engines[name].end()
 
     title = f"{n:,} x {dimension} {data.what} unit vectors, one thread: queries a second of processor time"
-    lines = [f"{title}. M {LINKS}, efConstruction {BUILD_WIDTH}; best of {args.rounds} rounds.", ""]
+    lines = [f"{title}. M {LINKS}, efConstruction {BUILD_WIDTH}; best of {args.rounds} rounds; {engines['simbert int8'].instructions}.", ""]
     lines += ["| | build s | of processor time | two threads, s | bytes a vector | recall at width 64 | QPS at 0.95 | by wall | QPS at 0.99 | by wall |"]
     lines += ["|---|---|---|---|---|---|---|---|---|---|"]
     rate = {name: {w: at_recall(c, w, "cpu_seconds") for w in (0.95, 0.99)} for name, c in curves.items()}
@@ -268,8 +270,8 @@ def main() -> None:
     for i, width in enumerate(curves["hnswlib"]):
         cells = [f"{c[i]['recall']:.4f} {1 / c[i]['cpu_seconds']:,.0f}" for c in curves.values()]
         lines.append(f"| {width['width']} | " + " | ".join(cells) + " |")
-    versions = f"hnswlib {hnswlib.__version__ if hasattr(hnswlib, '__version__') else ''}, faiss {faiss.__version__}, usearch {usearch.__version__}"
-    lines += ["", versions.replace(" ,", ",") + ". Bytes: what a search needs in memory; int8 scores its best candidates again by f32 rows, which may lie on disk."]
+    versions = f"hnswlib {version('hnswlib')}, faiss {faiss.__version__}, usearch {usearch.__version__}"
+    lines += ["", versions + ". Bytes: what a search needs in memory; int8 scores its best candidates again by f32 rows, which may lie on disk."]
 
     ratios = {}
     for wanted in (0.95, 0.99):

@@ -171,7 +171,7 @@ impl Builder<'_> {
                 break;
             }
             self.link(first as u32, &mut desk);
-            if first % REPORT_EVERY == 0 || first + 1 == self.codes.len() {
+            if first.is_multiple_of(REPORT_EVERY) || first + 1 == self.codes.len() {
                 progress(first as u64 + 1, self.codes.len() as u64);
             }
         }

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_segment_of_its_own_parts_finds_the_same() {
         let vectors = with_twins();
-        let pool = Pool::new();
+        let pool = Pool::default();
         for quantisation in [Quantisation::Off, Quantisation::F16, Quantisation::Int8] {
             let segment = segment(&vectors, quantisation);
             assert_eq!((segment.len(), segment.twins.len()), (900, 50));
@@ -426,7 +426,7 @@ mod tests {
             assert!(Frozen::build(2, items, &settings, 1, &AtomicBool::new(false), &|_, _| ()).is_err());
         }
         let one = Frozen::build(2, vec![(7, &unit[..])], &settings, 3, &AtomicBool::new(false), &|_, _| ()).unwrap();
-        assert_eq!(one.search(&unit, 5, 1, &Pool::new()).unwrap(), [Neighbour { id: 7, score: 1.0 }]);
-        assert!(one.search(&[1.0], 5, 1, &Pool::new()).is_err());
+        assert_eq!(one.search(&unit, 5, 1, &Pool::default()).unwrap(), [Neighbour { id: 7, score: 1.0 }]);
+        assert!(one.search(&[1.0], 5, 1, &Pool::default()).is_err());
     }
 }

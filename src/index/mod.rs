@@ -37,7 +37,7 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 pub use codes::Quantisation;
-pub use distance::dot;
+pub use distance::{dot, instructions};
 pub use exact::Exact;
 pub use frozen::{Frozen, FrozenParts};
 pub use scratch::Pool;

@@ -2,10 +2,10 @@
 
 use roaring::RoaringBitmap;
 
+use super::Neighbour;
 use super::codes::{Codes, Quantisation};
 use super::scratch::Scratch;
 use super::top::Top;
-use super::{Neighbour, dot};
 
 /// Rows scored at once: their numbers and scores stay in the nearest cache.
 const AT_ONCE: usize = 256;
@@ -128,6 +128,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dot;
     use super::super::tests::clustered;
     use super::*;
 

@@ -152,12 +152,14 @@ pub struct Pool {
     slots: Box<[Mutex<Scratch>]>,
 }
 
-impl Pool {
-    pub fn new() -> Self {
+impl Default for Pool {
+    fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self { slots: (0..2 * threads).map(|_| Mutex::default()).collect() }
     }
+}
 
+impl Pool {
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
         match self.slots.iter().find_map(Mutex::try_lock) {
             Some(mut scratch) => work(&mut scratch),

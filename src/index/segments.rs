@@ -51,7 +51,7 @@ impl Segments {
             current: RwLock::default(),
             used: Mutex::default(),
             maintenance: Mutex::default(),
-            pool: Pool::new(),
+            pool: Pool::default(),
         })
     }
 

@@ -46,6 +46,11 @@ pub(super) fn kernels() -> Kernels {
     *KERNELS
 }
 
+/// The instructions that distances are computed by.
+pub fn instructions() -> &'static str {
+    KERNELS.name
+}
+
 /// The kernels that this processor can run, slowest first.
 fn supported() -> Vec<Kernels> {
     let mut all = vec![scalar::KERNELS];
