@@ -42,6 +42,14 @@ impl WholeFile {
         &self.path
     }
 
+    /// Another handle of what is being written, to put it on the disk bit by bit.
+    ///
+    /// # Errors
+    /// The process has too many files open.
+    pub fn handle(&self) -> Result<File> {
+        self.file.try_clone().map_err(|e| Error::io("open the file once more", &self.part, e))
+    }
+
     /// Puts the file on the disk and gives it its name.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Ids are shared between batches, so that batches insert, update and delete. Some are large.
 fn batch(n: u64) -> (Vec<Question>, Vec<QuestionId>) {
     let mut random = SmallRng::seed_from_u64(n);
-    let size = if n % 25 == 0 { 600 } else { random.random_range(1..120) };
+    let size = if n.is_multiple_of(25) { 600 } else { random.random_range(1..120) };
     let upserts = (0..size).map(|_| {
         let of = random.random_range(0..2000u64);
         let answer = (random.random_range(0..10) == 0).then(|| "长".repeat(random.random_range(1..5000)));

@@ -1,6 +1,7 @@
 //! Taking a snapshot of an open store.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
@@ -16,6 +17,9 @@ use crate::{Error, Result};
 
 /// Questions of one slice at most; a slice also ends with the frame that it fills.
 const SLICE: usize = 256;
+
+/// Slices between two writes to the disk: some 20 MiB. All at the end, it would keep commits waiting for their own.
+const SLICES_TO_DISK: u32 = 64;
 
 /// A snapshot that is being taken.
 #[derive(Debug)]
@@ -123,9 +127,11 @@ impl Store {
             faqs: counts.faqs,
             written_by: facts.written_by.clone(),
         };
-        let writer = Writer::new(WholeFile::create(file, replace)?, &header)?;
+        let file = WholeFile::create(file, replace)?;
+        let (handle, path) = (file.handle()?, file.path().to_owned());
+        let writer = Writer::new(file, &header)?;
         *copying = Some(Copying { pending: live, writer, failed: None });
-        Ok(Snapshot { store: self, facts, copied: false })
+        Ok(Snapshot { store: self, facts, file: handle, path, copied: false })
     }
 
     /// Internal ids of all questions, from the disk.
@@ -142,6 +148,8 @@ impl Store {
 pub struct Snapshot<'a> {
     store: &'a Store,
     facts: SnapshotFacts,
+    file: File,
+    path: PathBuf,
     /// Whether the store is done with it.
     copied: bool,
 }
@@ -154,7 +162,7 @@ impl Snapshot<'_> {
     /// A question is damaged, or the file cannot be written. There is no file then.
     pub fn run(mut self, progress: &Progress<'_>) -> Result<SnapshotFacts> {
         let total = self.facts.counts.questions;
-        loop {
+        for slice in 1u32.. {
             let mut copying = self.store.copying.lock();
             let gone = || Error::Internal("the snapshot was ended by another".to_owned());
             let state = copying.as_mut().ok_or_else(gone)?;
@@ -171,8 +179,12 @@ impl Snapshot<'_> {
             state.slice(self.store)?;
             let left = state.pending.len();
             MutexGuard::unlock_fair(copying); // a commit that waits goes first
+            if slice.is_multiple_of(SLICES_TO_DISK) {
+                self.file.sync_data().map_err(|e| Error::io("write the snapshot to disk", &self.path, e))?;
+            }
             progress(total - left, total);
         }
+        Err(Error::Internal("2³² slices".to_owned()))
     }
 }
 

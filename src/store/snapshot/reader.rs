@@ -124,12 +124,12 @@ impl SnapshotFile {
         })
     }
 
-    /// The next questions, each as its record and its vector's bytes; `None` after the last. By then all of the file
+    /// The next questions; `None` after the last. By then all of the file
     /// was checked.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged from some place on.
-    pub(super) fn questions(&mut self) -> Result<Option<Vec<(Vec<u8>, Vec<u8>)>>> {
+    pub(super) fn questions(&mut self) -> Result<Option<Vec<Entry>>> {
         if self.ended {
             return Ok(None);
         }
@@ -141,7 +141,7 @@ impl SnapshotFile {
                 while !left.is_empty() {
                     let entry = Entry::decode_length_delimited(&mut left);
                     let entry = entry.map_err(|e| self.damaged(place, &format!("is malformed: {e}")))?;
-                    questions.push((entry.record, entry.vector));
+                    questions.push(entry);
                 }
                 self.questions += questions.len() as u64;
                 Ok(Some(questions))

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::super::folder::Banks;
 use super::super::questions::{Change, Stored};
 use super::super::record::Record;
-use super::{SnapshotFacts, SnapshotFile};
+use super::{Entry, SnapshotFacts, SnapshotFile};
 use crate::index::Progress;
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ impl SnapshotFile {
         let mut next = Some(0u32);
         while let Some(questions) = self.questions()? {
             let mut frame = Vec::with_capacity(questions.len());
-            for (record, vector) in questions {
+            for Entry { record, vector } in questions {
                 let damaged = |fault: String| Error::corrupt(self.path(), fault);
                 let record =
                     Record::decode(record.as_slice()).map_err(|e| damaged(format!("a record is malformed: {e}")))?;

@@ -15,7 +15,7 @@ fn record(id: u32, text: &str) -> Record {
     Record {
         id: format!("q{id}"),
         text: text.to_owned(),
-        faq_id: (id % 2 == 0).then(|| format!("faq {}", id / 4)),
+        faq_id: id.is_multiple_of(2).then(|| format!("faq {}", id / 4)),
         ..Record::default()
     }
 }
@@ -38,7 +38,10 @@ impl Fixture {
         banks.create("b", &facts()).unwrap();
         let store = Store::open(&banks, "b", "f00d").unwrap().0;
         for (id, text) in (0..).zip(texts) {
-            let faqs = (0..=id).filter(|id| id % 2 == 0).map(|id| id / 4).collect::<std::collections::HashSet<_>>();
+            let faqs = (0..=id)
+                .filter(|id: &u32| id.is_multiple_of(2))
+                .map(|id| id / 4)
+                .collect::<std::collections::HashSet<_>>();
             store.apply(&[insert(id, text)], u64::from(id) + 1, faqs.len() as u64).unwrap();
         }
         Self { folder, banks, store }
