@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test bench bench-train train clean
+.PHONY: help vendor build model demo test crash bench bench-train train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 	$(CARGO) test --release --locked
+
+crash: ## Kill a process that writes 200 times, and check what is left. KILLS and SEED choose how often and which.
+	SIMBERT_CRASH_KILLS=$(or $(KILLS),200) SIMBERT_CRASH_SEED=$(or $(SEED),1) \
+		$(CARGO) test --release --locked --test bank crash:: -- --nocapture
 
 bench: ## Time a search through the graph beside an exact one.
 	$(CARGO) bench --locked --bench search

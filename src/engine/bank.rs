@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::catalogue::Catalogue;
+use super::files::{checked, examine};
 use super::linker::Linker;
 use super::write::FreeIds;
 use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
 use crate::index::{Hnsw, HnswSettings, Progress, VectorIndex};
 use crate::model::Calibration;
-use crate::store::{Banks, Store};
+use crate::store::{BankFacts, Banks, FORMAT, Store, Verification};
 use crate::{Error, Result};
 
 /// Vectors that go into the index at once while a bank is opened.
@@ -130,7 +131,7 @@ impl Bank {
         };
         let total = store.counts().questions;
         store.load(&mut |stored| {
-            let question = Question::from_record(stored.record)?;
+            let question = checked(&stored, facts.dimension)?;
             if catalogue.internal(&question.id).is_some() {
                 let comment = format!("question `{}` is there twice", question.id);
                 return Err(Error::corrupt(banks.path(name.as_str()), comment));
@@ -215,20 +216,26 @@ impl Bank {
     /// with what was acknowledged. Returns how many there are. Writes wait meanwhile.
     ///
     /// # Errors
-    /// Something is damaged or missing.
+    /// Something is damaged or missing; the error names the first of it, [`Bank::examine`] all.
     pub fn verify(&self, progress: &Progress<'_>) -> Result<u64> {
+        let found = self.examine(progress)?;
+        self.shared.store.whole(&found)
+    }
+
+    /// As [`Bank::verify`], and tells of each damaged question.
+    ///
+    /// # Errors
+    /// The bank was deleted.
+    pub fn examine(&self, progress: &Progress<'_>) -> Result<Verification> {
         let shared = self.live()?;
         let _no_commits = shared.writing.lock();
-        let (mut checked, total) = (0, shared.store.counts().questions);
-        shared.store.load(&mut |stored| {
-            crate::index::check_unit(&stored.vector, shared.index.dimension())
-                .map_err(|e| Error::corrupt(shared.banks.path(shared.name.as_str()), e.to_string()))?;
-            Question::from_record(stored.record)?;
-            checked += 1;
-            progress(checked, total);
-            Ok(())
-        })?;
-        Ok(checked)
+        let mut found = examine(&shared.store, shared.index.dimension(), progress)?;
+        let catalogue = shared.catalogue.read();
+        for damage in &mut found.damaged {
+            // Memory knows which question it was.
+            damage.question = damage.question.take().or_else(|| catalogue.id_of(damage.internal).map(Into::into));
+        }
+        Ok(found)
     }
 
     /// Links all vectors that wait for it into the graph, now and on this thread. There is no need to: searches are
@@ -255,6 +262,16 @@ impl Shared {
         }
         let hint = "it was deleted while it was open".to_owned();
         Err(Error::NotFound { kind: "bank", name: self.name.to_string(), hint })
+    }
+
+    /// What never changes of the bank.
+    pub(super) fn facts(&self) -> BankFacts {
+        BankFacts {
+            format: FORMAT,
+            model_fingerprint: self.model.encoder.fingerprint().to_owned(),
+            dimension: self.index.dimension(),
+            description: self.settings.description.clone(),
+        }
     }
 
     /// The question under an internal id of the catalogue, which the caller has locked.

@@ -35,14 +35,14 @@ pub struct EngineOptions {
 /// A model and the banks encoded by it. Cheap to clone; all methods block, so call them off the async runtime.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// A place for a bank, locked while it is opened or deleted, so that others can be used meanwhile.
 type Slot = Arc<Mutex<Option<Bank>>>;
 
-struct Shared {
-    banks: Banks,
+pub(super) struct Shared {
+    pub(super) banks: Banks,
     model: Model,
     graph: Option<HnswSettings>,
     slots: Mutex<HashMap<BankName, Slot>>,

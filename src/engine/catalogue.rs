@@ -119,6 +119,11 @@ impl Catalogue {
         self.ids.get(id).copied()
     }
 
+    /// A question's id; looks through all of them.
+    pub(super) fn id_of(&self, internal: u32) -> Option<QuestionId> {
+        self.ids.iter().find(|(_, found)| **found == internal).map(|(id, _)| id.clone())
+    }
+
     /// Which FAQ a question phrases.
     pub(super) fn faq_of(&self, internal: u32) -> Option<&Arc<str>> {
         self.faq_of.get(&internal)

@@ -3,6 +3,8 @@
 //! - An [`Engine`] is a model and a folder of banks.
 //! - A [`Bank`] holds questions: [`Bank::upsert`], [`Bank::search`], [`Bank::expand`]. A write that has returned is on
 //!   the disk and found by every later search.
+//! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back. [`BankFiles`] are a bank's files
+//!   without the bank: to verify, export and copy it, damaged or not.
 //! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
@@ -11,6 +13,7 @@ mod banks;
 mod catalogue;
 mod encoder;
 mod expand;
+mod files;
 mod filter;
 mod import;
 mod linker;
@@ -18,14 +21,18 @@ mod lookup;
 mod question;
 mod record;
 mod search;
+mod snapshot;
 mod write;
 
 pub use bank::{Bank, BankSettings, BankStatus};
 pub use banks::{Engine, EngineOptions};
 pub use encoder::{QuestionWriter, SentenceEncoder};
 pub(crate) use expand::{DEEPER, fuse};
+pub use files::BankFiles;
 pub use filter::FILTER_SYNTAX;
 pub use import::{QuestionFile, QuestionFormat};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
 pub use write::UpsertOutcome;
+
+pub use crate::store::{Damage, SnapshotFacts, Verification};

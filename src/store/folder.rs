@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::acknowledged::{Acknowledged, Counts};
+use super::questions::Store;
 use super::{FORMAT, questions};
 use crate::{Error, Result};
 
@@ -143,29 +144,23 @@ impl Banks {
     /// # Errors
     /// The bank is there already, or a file cannot be written.
     pub fn create(&self, name: &str, facts: &BankFacts) -> Result<()> {
-        let path = self.path(name);
-        let exists = || Error::AlreadyExists {
-            kind: "bank",
-            name: name.to_owned(),
-            hint: "choose another name, or delete it first".to_owned(),
-        };
-        if path.exists() {
-            return Err(exists());
+        self.draft(name, facts)?.finish()
+    }
+
+    /// Makes an empty bank that has no name yet.
+    ///
+    /// # Errors
+    /// A bank of the name that it will have is there already, or a file cannot be written.
+    pub(super) fn draft(&self, name: &str, facts: &BankFacts) -> Result<Draft<'_>> {
+        if self.path(name).exists() {
+            return Err(exists(name));
         }
-        let draft = self.root.join(draft_name(MADE, name));
-        fs::create_dir(&draft).map_err(|e| Error::io("make the bank's folder", &draft, e))?;
-        let lock = lock(&draft, name)?; // held until the rename, or another process takes the draft for litter
-        let made = fill(&draft, facts).and_then(|()| {
-            fs::rename(&draft, &path).map_err(|e| match e.kind() {
-                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => exists(),
-                _ => Error::io("move the new bank into place", &path, e),
-            })
-        });
-        if made.is_err() {
-            let _ = fs::remove_dir_all(&draft); // litter otherwise, cleared away when the folder is next opened
-        }
-        drop(lock);
-        made.and_then(|()| sync(&self.root))
+        let path = self.root.join(draft_name(MADE, name));
+        fs::create_dir(&path).map_err(|e| Error::io("make the bank's folder", &path, e))?;
+        let lock = lock(&path, name)?;
+        let draft = Draft { banks: self, name: name.to_owned(), path, lock, finished: false };
+        fill(&draft.path, facts)?;
+        Ok(draft)
     }
 
     /// Removes a bank. `held` says that this process has it open; otherwise it must not be open anywhere.
@@ -189,6 +184,53 @@ impl Banks {
     }
 }
 
+/// A bank on its way, under a name that no bank has. Dropped before [`Draft::finish`], it is removed.
+pub(super) struct Draft<'a> {
+    banks: &'a Banks,
+    name: String,
+    path: PathBuf,
+    /// Held until the end, or another process takes the draft for litter.
+    lock: File,
+    finished: bool,
+}
+
+impl Draft<'_> {
+    /// Opens the draft, to be filled.
+    pub(super) fn store(&self, facts: &BankFacts) -> Result<Store> {
+        let lock = self.lock.try_clone().map_err(|e| Error::io("open the bank's lock", &self.path, e))?;
+        Store::open_in(self.path.clone(), &self.name, facts.dimension, lock)
+    }
+
+    /// Puts the draft, which is closed, on the disk and gives it its name.
+    ///
+    /// # Errors
+    /// A bank of this name came meanwhile, or the disk fails.
+    pub(super) fn finish(mut self) -> Result<()> {
+        questions::wait_for_sled(&self.path)?;
+        sync_all(&self.path)?;
+        let path = self.banks.path(&self.name);
+        fs::rename(&self.path, &path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => exists(&self.name),
+            _ => Error::io("move the new bank into place", &path, e),
+        })?;
+        self.finished = true;
+        sync(&self.banks.root)
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_dir_all(&self.path); // litter otherwise, cleared away when the folder is next opened
+        }
+    }
+}
+
+fn exists(name: &str) -> Error {
+    let hint = "choose another name, or delete it first".to_owned();
+    Error::AlreadyExists { kind: "bank", name: name.to_owned(), hint }
+}
+
 /// Writes an empty bank's files into its draft.
 fn fill(draft: &Path, facts: &BankFacts) -> Result<()> {
     let db = questions::open_sled(draft)?;
@@ -199,11 +241,7 @@ fn fill(draft: &Path, facts: &BankFacts) -> Result<()> {
     let path = draft.join("bank.json");
     File::create(&path)
         .and_then(|mut file| file.write_all(&json))
-        .map_err(|e| Error::io("write the bank's description", &path, e))?;
-    for file in ["bank.json", "acknowledged", "db", "conf", "."] {
-        sync(&draft.join(file))?;
-    }
-    Ok(())
+        .map_err(|e| Error::io("write the bank's description", &path, e))
 }
 
 /// A name that no bank has, and no other draft.
@@ -230,4 +268,17 @@ pub(super) fn lock(folder: &Path, name: &str) -> Result<File> {
 /// Makes a file, or the names in a folder, survive a power cut.
 fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::io("write to disk", path, e))
+}
+
+/// Makes a folder and all in it survive a power cut.
+fn sync_all(folder: &Path) -> Result<()> {
+    let failed = |e| Error::io("list the bank's files", folder, e);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => sync_all(&entry.path())?,
+            _ => sync(&entry.path())?,
+        }
+    }
+    sync(folder)
 }

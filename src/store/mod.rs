@@ -11,17 +11,28 @@
 //!
 //! A commit is one sled batch, flushed and fsynced, and then noted in `acknowledged`; only then is it acknowledged.
 //! So a store that has lost an acknowledged batch, for whatever reason, knows it when it is opened.
+//!
+//! [`Store::begin_snapshot`] copies a bank into one file while it is written to, and [`Banks::restore`] makes a bank of
+//! such a file. [`Store::verify`] looks at every question, past those that are damaged.
 
 mod acknowledged;
+mod attempt;
 mod folder;
 mod parts;
 mod questions;
 mod record;
+mod room;
+mod snapshot;
+mod verify;
+mod whole_file;
 
 pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
 pub use questions::{Change, Store, Stored};
 pub use record::{Record, Value, value};
+pub use snapshot::{Snapshot, SnapshotFacts, SnapshotFile};
+pub use verify::{Damage, Verification};
+pub use whole_file::WholeFile;
 
 /// Version of the format on disk, in `bank.json`; raised when an older program could not read what is written.
 pub const FORMAT: u32 = 1;

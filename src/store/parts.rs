@@ -6,10 +6,13 @@
 //! A part is `crc32(key, payload)` in little endian, then the payload; the key is inside the checksum, so a part that
 //! turns up under another key is noticed too. Part 0 starts with the number of parts.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use sled::{Batch, IVec, Tree};
+use roaring::RoaringBitmap;
+use sled::{Batch, IVec, Iter, Tree};
 
+use super::attempt::attempt;
 use crate::{Error, Result};
 
 const PART: usize = 4096;
@@ -83,16 +86,17 @@ fn part_count(length: usize) -> u8 {
 }
 
 /// Removes a value in `batch`, whatever its state: a damaged one can be removed too.
-pub(super) fn remove(tree: &Tree, batch: &mut Batch, kind: Kind, id: u32) -> Result<()> {
-    for part in tree.scan_prefix(&key(kind, id, 0)[..5]).keys() {
-        batch.remove(part.map_err(|e| Error::store("find a question's parts", e))?);
+pub(super) fn remove(tree: &Tree, path: &Path, batch: &mut Batch, kind: Kind, id: u32) -> Result<()> {
+    let mut keys = tree.scan_prefix(&key(kind, id, 0)[..5]).keys();
+    while let Some(key) = attempt(path, "find a question's parts", || keys.next().transpose())? {
+        batch.remove(key);
     }
     Ok(())
 }
 
 /// Reads a value.
 pub(super) fn get(tree: &Tree, path: &Path, kind: Kind, id: u32) -> Result<Option<Vec<u8>>> {
-    let part = |n: u8| tree.get(key(kind, id, n)).map_err(|e| Error::store("read a question", e));
+    let part = |n: u8| attempt(path, "read a question", || tree.get(key(kind, id, n)));
     let Some(first) = part(0)? else { return Ok(None) };
     join(path, kind, id, &first, part).map(Some)
 }
@@ -118,25 +122,140 @@ fn join(
     Ok(value)
 }
 
-/// All values of a kind, by id.
-pub(super) fn scan<'a>(tree: &Tree, path: &'a Path, kind: Kind) -> impl Iterator<Item = Result<(u32, Vec<u8>)>> + 'a {
-    let mut entries = tree.scan_prefix([kind as u8]);
-    std::iter::from_fn(move || {
-        let (found, first) = match entries.next()? {
-            Ok(entry) => entry,
-            Err(e) => return Some(Err(Error::store("read the questions", e))),
-        };
-        let [_, a, b, c, d, 0] = *found else {
-            return Some(Err(Error::corrupt(path, format!("{} has no first part", describe(&found)))));
+/// Ids of all values of a kind.
+///
+/// # Errors
+/// sled cannot read its pages.
+pub(super) fn ids(tree: &Tree, path: &Path, kind: Kind) -> Result<RoaringBitmap> {
+    let (mut keys, mut ids) = (tree.scan_prefix([kind as u8]).keys(), RoaringBitmap::new());
+    while let Some(key) = attempt(path, "read the questions", || keys.next().transpose())? {
+        if let [_, a, b, c, d, _] = *key {
+            ids.insert(u32::from_be_bytes([a, b, c, d]));
+        }
+    }
+    Ok(ids)
+}
+
+/// Ids that a scan looks at one by one where sled cannot read on, before it gives up: some dozen pages of them.
+const MOST_LOST: u32 = 1024;
+
+/// Values of a kind with ids in `range`, by id. A damaged one is an error in its place, and the scan goes on behind it.
+pub(super) fn scan<'a>(tree: &'a Tree, path: &'a Path, kind: Kind, range: RangeInclusive<u32>) -> Scan<'a> {
+    let (first, last) = range.into_inner();
+    Scan { tree, path, kind, entries: entries(tree, kind, first, last), ahead: None, next: Some(first), last, lost: 0 }
+}
+
+fn entries(tree: &Tree, kind: Kind, first: u32, last: u32) -> Iter {
+    tree.range(key(kind, first, 0)..=key(kind, last, u8::MAX))
+}
+
+/// See [`scan`].
+pub(super) struct Scan<'a> {
+    tree: &'a Tree,
+    path: &'a Path,
+    kind: Kind,
+    entries: Iter,
+    /// The entry behind the last value.
+    ahead: Option<(IVec, IVec)>,
+    /// The least id that the next value can have; none at the end.
+    next: Option<u32>,
+    last: u32,
+    /// How many ids sled could not read, one after the other.
+    lost: u32,
+}
+
+impl Scan<'_> {
+    fn entry(&mut self) -> Result<Option<(IVec, IVec)>> {
+        match self.ahead.take() {
+            Some(entry) => Ok(Some(entry)),
+            None => attempt(self.path, "read the questions", || self.entries.next().transpose()),
+        }
+    }
+
+    /// The next value, or what is wrong with it.
+    ///
+    /// # Errors
+    /// sled cannot read on from here.
+    fn read_on(&mut self) -> Result<Option<(u32, Result<Vec<u8>>)>> {
+        let Some((found, first)) = self.entry()? else { return Ok(None) };
+        let [_, a, b, c, d, number] = *found else {
+            let comment = format!("{} is not one of a question", describe(&found));
+            return Ok(Some((self.next.unwrap_or_default(), Err(Error::corrupt(self.path, comment)))));
         };
         let id = u32::from_be_bytes([a, b, c, d]);
-        let next = |n| match entries.next() {
-            Some(Ok((found, sealed))) => Ok((*found == key(kind, id, n)).then_some(sealed)),
-            Some(Err(e)) => Err(Error::store("read the questions", e)),
-            None => Ok(None),
+        let mut parts = vec![(number, first)];
+        while let Some((key, sealed)) = self.entry()? {
+            match *key {
+                [_, a, b, c, d, number] if u32::from_be_bytes([a, b, c, d]) == id => parts.push((number, sealed)),
+                _ => {
+                    self.ahead = Some((key, sealed));
+                    break;
+                }
+            }
+        }
+        Ok(Some((id, self.assemble(id, &parts))))
+    }
+
+    /// A value from all that lies under its id.
+    fn assemble(&self, id: u32, parts: &[(u8, IVec)]) -> Result<Vec<u8>> {
+        let [(0, first), ..] = parts else {
+            let comment = format!("{} is missing", describe(&key(self.kind, id, 0)));
+            return Err(Error::corrupt(self.path, comment));
         };
-        Some(join(path, kind, id, &first, next).map(|value| (id, value)))
-    })
+        let mut used = 1;
+        let value = join(self.path, self.kind, id, first, |n| {
+            used += 1;
+            Ok(parts.get(usize::from(n)).filter(|(number, _)| *number == n).map(|(_, sealed)| sealed.clone()))
+        })?;
+        match parts.get(used) {
+            Some((extra, _)) => {
+                let comment = format!("{} is behind its last", describe(&key(self.kind, id, *extra)));
+                Err(Error::corrupt(self.path, comment))
+            }
+            None => Ok(value),
+        }
+    }
+
+    /// Where to go on behind `id`.
+    fn pass(&mut self, id: u32) {
+        self.next = id.checked_add(1).filter(|next| *next <= self.last);
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = (u32, Result<Vec<u8>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(from) = self.next {
+            match self.read_on() {
+                Ok(Some((id, value))) => {
+                    self.lost = 0;
+                    self.pass(id);
+                    return Some((id, value));
+                }
+                Ok(None) => self.next = None,
+                Err(error) => {
+                    // sled stands still where it cannot read a page. A look at each id finds the end of that page.
+                    self.pass(from);
+                    self.lost += 1;
+                    if self.lost > MOST_LOST {
+                        self.next = None;
+                        return Some((from, Err(error)));
+                    }
+                    let found = get(self.tree, self.path, self.kind, from);
+                    if let Some(next) = self.next {
+                        (self.entries, self.ahead) = (entries(self.tree, self.kind, next, self.last), None);
+                    }
+                    match found {
+                        Ok(None) => {}
+                        Ok(Some(value)) => return Some((from, Ok(value))),
+                        Err(error) => return Some((from, Err(error))),
+                    }
+                }
+            }
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -158,11 +277,14 @@ mod tests {
             let values: Vec<_> = (0u32..).zip(&lengths).map(|(id, &n)| (id, vec![id as u8 ^ n as u8; n])).collect();
             values.iter().for_each(|(id, value)| put(&mut batch, Kind::Record, *id, value));
             tree.apply_batch(batch).unwrap();
-            prop_assert_eq!(scan(&tree, path, Kind::Record).collect::<Result<Vec<_>>>().unwrap(), values.clone());
+            let found = |range| scan(&tree, path, Kind::Record, range).map(|(id, v)| (id, v.unwrap())).collect::<Vec<_>>();
+            prop_assert_eq!(found(0..=u32::MAX), values.clone());
+            prop_assert_eq!(found(1..=3), values.iter().filter(|(id, _)| (1..=3).contains(id)).cloned().collect::<Vec<_>>());
+            prop_assert_eq!(ids(&tree, path, Kind::Record).unwrap().len(), values.len() as u64);
             let mut batch = Batch::default();
             for (id, value) in &values {
                 prop_assert_eq!(get(&tree, path, Kind::Record, *id).unwrap(), Some(value.clone()));
-                remove(&tree, &mut batch, Kind::Record, *id).unwrap();
+                remove(&tree, path, &mut batch, Kind::Record, *id).unwrap();
             }
             tree.apply_batch(batch).unwrap();
             prop_assert!(tree.is_empty());
@@ -191,9 +313,32 @@ mod tests {
         }
         tree.remove(key(1)).unwrap();
         assert!(get(&tree, path, Kind::Vector, 7).unwrap_err().to_string().contains("missing"));
-        assert!(scan(&tree, path, Kind::Vector).any(|value| value.is_err()));
+        let scanned = |id| scan(&tree, path, Kind::Vector, 0..=u32::MAX).find(|(found, _)| *found == id).unwrap().1;
+        assert!(scanned(7).unwrap_err().to_string().contains("missing"));
         let first = tree.get(key(0)).unwrap().unwrap();
         tree.insert(super::key(Kind::Vector, 8, 0), first).unwrap();
         assert!(matches!(get(&tree, path, Kind::Vector, 8), Err(Error::DataCorruption { .. })));
+    }
+
+    #[test]
+    fn a_scan_goes_on_behind_what_is_damaged() {
+        let (tree, path) = (tree(), Path::new("db"));
+        let mut batch = Batch::default();
+        (0..6).for_each(|id| put(&mut batch, Kind::Record, id, &vec![id as u8; 5000]));
+        tree.apply_batch(batch).unwrap();
+        let key = |id, part| super::key(Kind::Record, id, part);
+        tree.remove(key(1, 0)).unwrap();
+        tree.remove(key(2, 1)).unwrap();
+        tree.insert(key(3, 0), b"nonsense").unwrap();
+        tree.insert(key(4, 2), tree.get(key(4, 1)).unwrap().unwrap()).unwrap();
+        let found: Vec<_> = scan(&tree, path, Kind::Record, 0..=u32::MAX).collect();
+        assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        let faults = ["", "part 0, is missing", "part 1, is missing", "checksum", "part 2, is behind its last", ""];
+        for ((id, value), fault) in found.iter().zip(faults) {
+            match value {
+                Ok(value) => assert!(fault.is_empty() && *value == vec![*id as u8; 5000]),
+                Err(error) => assert!(!fault.is_empty() && error.to_string().contains(fault), "{id}: {error}"),
+            }
+        }
     }
 }

@@ -11,13 +11,19 @@ use prost::Message;
 use sled::Batch;
 
 use super::acknowledged::{Acknowledged, Counts};
+use super::attempt::attempt;
 use super::folder::{self, BankFacts, Banks};
 use super::parts::{self, Kind};
 use super::record::Record;
+use super::room;
+use super::snapshot::Copying;
 use crate::{Error, Result};
 
 /// Bytes of sled's page cache. Vectors are read once, when a bank is opened; only the records of hits come after that.
 const CACHE: u64 = 64 << 20;
+
+/// What to do where the store cannot help itself.
+const WAY_OUT: &str = "restore the bank from a snapshot (`simbert bank restore`), or index its questions again";
 
 /// How long to wait for sled's threads to let go of a bank that this process has just closed.
 const LETTING_GO: Duration = Duration::from_secs(10);
@@ -42,18 +48,26 @@ pub struct Stored {
 }
 
 /// An open bank on disk. One process has it open at a time.
+///
+/// Locks are taken in the order of the fields.
 pub struct Store {
-    db: sled::Db,
+    pub(super) db: sled::Db,
     /// sled's log, opened once more to be fsynced.
     log: File,
     acknowledged: Acknowledged,
+    /// The snapshot that is being taken, if any. A batch is applied under this lock, so that what it changes is copied
+    /// before.
+    pub(super) copying: Mutex<Option<Copying>>,
     counts: Mutex<Counts>,
     /// The newest batch that is safe; locked while one thread makes it so for all.
     durable: Mutex<u64>,
     /// Set when a flush failed: what the disk holds is unknown then, and no later flush can tell.
     failed: AtomicBool,
-    path: PathBuf,
-    dimension: usize,
+    /// Bytes of the disk that are left to sled, see [`room`]; 0 where its room is not looked at.
+    pub(super) reserve: u64,
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) dimension: usize,
     /// The last field, so that it is dropped last.
     _lock: File,
 }
@@ -75,8 +89,13 @@ impl Store {
         }
         let path = banks.path(name);
         let lock = folder::lock(&path, name)?;
+        Ok((Self::open_in(path, name, facts.dimension, lock)?, facts))
+    }
+
+    /// Opens the bank in `path`, whose `lock` the caller has taken.
+    pub(super) fn open_in(path: PathBuf, name: &str, dimension: usize, lock: File) -> Result<Self> {
         remove_unfinished_snapshots(&path)?;
-        let acknowledged = banks.counts(name)?;
+        let acknowledged = Acknowledged::read(&path.join("acknowledged"))?;
         let db = open_sled(&path)?;
         let counts = match parts::get(&db, &path, Kind::Header, 0)? {
             None => Counts::default(),
@@ -88,26 +107,27 @@ impl Store {
             return Err(Error::corrupt(
                 &path,
                 format!(
-                    "batch {} was acknowledged, but the newest one found is {}; restore the bank from a copy, or index \
-                     its questions again",
-                    acknowledged.batch, counts.batch
+                    "batch {} was acknowledged, but the newest one found is {}; {}",
+                    acknowledged.batch, counts.batch, WAY_OUT
                 ),
             ));
         }
         let log_path = path.join("db");
         let log = File::open(&log_path).map_err(|e| Error::io("open the bank's log", &log_path, e))?;
-        let store = Self {
+        Ok(Self {
             db,
             log,
             acknowledged: Acknowledged::open(path.join("acknowledged"))?,
+            copying: Mutex::new(None),
             counts: Mutex::new(counts),
             durable: Mutex::new(acknowledged.batch),
             failed: AtomicBool::new(false),
+            reserve: room::RESERVE,
+            name: name.to_owned(),
             path,
-            dimension: facts.dimension,
+            dimension,
             _lock: lock,
-        };
-        Ok((store, facts))
+        })
     }
 
     /// The bank's size after its newest batch.
@@ -120,36 +140,50 @@ impl Store {
     /// One thread at a time may write.
     ///
     /// # Errors
-    /// A record or a vector is too large or of another width, or the store fails; nothing is changed then.
+    /// A record or a vector is too large or of another width, the disk might not hold the batch, or the store fails;
+    /// nothing is changed then.
     pub fn apply(&self, changes: &[Change], questions: u64, faqs: u64) -> Result<()> {
         if self.failed.load(Ordering::Acquire) {
             return Err(self.refusal());
         }
-        let mut batch = Batch::default();
+        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let mut put = |batch: &mut Batch, kind, id, value: Vec<u8>| -> Result<()> {
+            let value = check_size(value)?;
+            bytes += value.len() as u64;
+            parts::put(batch, kind, id, &value);
+            Ok(())
+        };
         for change in changes {
             match change {
                 Change::Insert { id, record, vector } => {
                     if vector.len() != self.dimension {
                         return Err(Error::invalid("vector", format!("{} components", self.dimension), vector.len()));
                     }
-                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                    parts::put(&mut batch, Kind::Vector, *id, check_size(bytes)?.as_slice());
-                    parts::put(&mut batch, Kind::Record, *id, check_size(record.encode_to_vec())?.as_slice());
+                    put(&mut batch, Kind::Vector, *id, vector.iter().flat_map(|x| x.to_le_bytes()).collect())?;
+                    put(&mut batch, Kind::Record, *id, record.encode_to_vec())?;
                 }
                 Change::Rewrite { id, record } => {
-                    parts::remove(&self.db, &mut batch, Kind::Record, *id)?; // the old one may have more parts
-                    parts::put(&mut batch, Kind::Record, *id, check_size(record.encode_to_vec())?.as_slice());
+                    // The old one may have more parts.
+                    parts::remove(&self.db, &self.path, &mut batch, Kind::Record, *id)?;
+                    put(&mut batch, Kind::Record, *id, record.encode_to_vec())?;
                 }
                 Change::Remove { id } => {
-                    parts::remove(&self.db, &mut batch, Kind::Record, *id)?;
-                    parts::remove(&self.db, &mut batch, Kind::Vector, *id)?;
+                    parts::remove(&self.db, &self.path, &mut batch, Kind::Record, *id)?;
+                    parts::remove(&self.db, &self.path, &mut batch, Kind::Vector, *id)?;
                 }
             }
+        }
+        if self.reserve > 0 {
+            room::check(&self.path, bytes, self.reserve)?;
+        }
+        let mut copying = self.copying.lock();
+        if let Some(copying) = &mut *copying {
+            copying.save(self, changes);
         }
         let mut counts = self.counts.lock();
         let next = Counts { batch: counts.batch + 1, questions, faqs };
         parts::put(&mut batch, Kind::Header, 0, &next.to_bytes());
-        self.db.apply_batch(batch).map_err(|e| self.fail(Error::store("write a batch", e)))?;
+        attempt(&self.path, "write a batch", || self.db.apply_batch(batch)).map_err(|error| self.fail(error))?;
         *counts = next;
         Ok(())
     }
@@ -172,7 +206,7 @@ impl Store {
             return Ok(());
         }
         let counts = self.counts();
-        let written = self.db.flush().map_err(|e| Error::store("flush a batch", e)).and_then(|_| {
+        let written = attempt(&self.path, "flush a batch", || self.db.flush()).and_then(|_| {
             self.log.sync_data().map_err(|e| Error::io("write the bank's log to disk", &self.path, e))?;
             self.acknowledged.write(counts)
         });
@@ -202,46 +236,30 @@ impl Store {
         bytes.map(|bytes| self.decode(id, &bytes)).transpose()
     }
 
-    fn decode(&self, id: u32, bytes: &[u8]) -> Result<Record> {
+    pub(super) fn decode(&self, id: u32, bytes: &[u8]) -> Result<Record> {
         Record::decode(bytes).map_err(|e| Error::corrupt(&self.path, format!("record {id} is malformed: {e}")))
+    }
+
+    /// The components of a stored vector.
+    pub(super) fn components(&self, id: u32, bytes: &[u8]) -> Result<Vec<f32>> {
+        let (floats, []) = bytes.as_chunks::<4>() else {
+            return Err(Error::corrupt(&self.path, format!("vector {id} has {} bytes", bytes.len())));
+        };
+        if floats.len() != self.dimension {
+            let comment = format!("vector {id} is {} wide instead of {}", floats.len(), self.dimension);
+            return Err(Error::corrupt(&self.path, comment));
+        }
+        Ok(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
     /// Hands every question to `each`, by internal id, after checking it.
     ///
     /// # Errors
-    /// A question is damaged or incomplete, or there are more or fewer than the last batch left; or `each` fails.
+    /// Questions are damaged or incomplete, or there are more or fewer than the last batch left: all were looked at
+    /// then, and the error names the first few and the ways out. Or `each` fails.
     pub fn load(&self, each: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()> {
-        let expected = self.counts().questions;
-        let mut records = parts::scan(&self.db, &self.path, Kind::Record);
-        let mut vectors = parts::scan(&self.db, &self.path, Kind::Vector);
-        let mut received = 0;
-        loop {
-            let (id, record, bytes) = match (records.next().transpose()?, vectors.next().transpose()?) {
-                (None, None) => break,
-                (Some((id, record)), Some((same, vector))) if id == same => (id, record, vector),
-                (record, vector) => {
-                    let id = record.iter().chain(&vector).map(|(id, _)| *id).min().unwrap_or_default();
-                    return Err(Error::corrupt(&self.path, format!("question {id} lacks its record or its vector")));
-                }
-            };
-            let (floats, []) = bytes.as_chunks::<4>() else {
-                return Err(Error::corrupt(&self.path, format!("vector {id} has {} bytes", bytes.len())));
-            };
-            if floats.len() != self.dimension {
-                let (expected, received) = (self.dimension, floats.len());
-                return Err(Error::corrupt(
-                    &self.path,
-                    format!("vector {id} is {received} wide instead of {expected}"),
-                ));
-            }
-            let vector = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            received += 1;
-            each(Stored { id, record: self.decode(id, &record)?, vector })?;
-        }
-        if received != expected {
-            return Err(Error::corrupt(&self.path, format!("expected {expected} questions, found {received}")));
-        }
-        Ok(())
+        let found = self.verify(each)?;
+        self.whole(&found).map(drop)
     }
 }
 
@@ -280,9 +298,25 @@ pub(super) fn open_sled(folder: &Path) -> Result<sled::Db> {
             {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Ok(Err(e @ sled::Error::Corruption { .. })) => return Err(Error::corrupt(folder, e.to_string())),
+            Ok(Err(e @ sled::Error::Corruption { .. })) => {
+                return Err(Error::corrupt(folder, format!("{e}; {WAY_OUT}")));
+            }
             Ok(Err(e)) => return Err(Error::store("open the bank", e)),
-            Err(_) => return Err(Error::corrupt(folder, "sled gave up on its files")),
+            Err(_) => return Err(Error::corrupt(folder, format!("sled gave up on its files; {WAY_OUT}"))),
+        }
+    }
+}
+
+/// Waits until sled has let go of the files in `folder`, which the caller has closed.
+pub(super) fn wait_for_sled(folder: &Path) -> Result<()> {
+    let path = folder.join("db");
+    let log = File::open(&path).map_err(|e| Error::io("open the bank's log", &path, e))?;
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        match log.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            Err(e) => return Err(Error::io("close the bank's log", &path, e.into())),
         }
     }
 }

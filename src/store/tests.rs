@@ -149,3 +149,66 @@ fn litter_is_no_bank_and_is_cleared_away() {
     assert!(banks.names().unwrap().is_empty());
     assert!(matches!(banks.delete("b", false), Err(Error::NotFound { .. })));
 }
+
+/// A small file system in memory, where this process may mount one; unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("passed over: this process may not mount a file system");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_under_sled_fails_the_write_and_keeps_the_acknowledged_ones() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let banks = made(disk.0.path());
+    let mut store = open(&banks).unwrap();
+    store.reserve = 0; // as if the room had been used up after the check
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![1; 12 << 20]).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let text = "x".repeat(20_000);
+        for id in 0.. {
+            let written = store.apply(&[insert(id, &text)], u64::from(id) + 1, 0).and_then(|()| store.make_durable());
+            let ended = written.is_err();
+            sender.send(written).unwrap();
+            if ended {
+                break;
+            }
+        }
+        let again = store.apply(&[insert(u32::MAX, "later")], 1, 0);
+        sender.send(again).unwrap();
+    });
+    let next = || receiver.recv_timeout(std::time::Duration::from_secs(60)).expect("a write on a full disk returns");
+    let mut acknowledged = 0;
+    while next().is_ok() {
+        acknowledged += 1;
+    }
+    let refused = next().unwrap_err().to_string();
+    assert!(refused.contains("an earlier write to it failed; check the disk"), "{refused}");
+    writer.join().unwrap();
+    fs::remove_file(ballast).unwrap();
+    let mut store = open(&banks).unwrap();
+    store.reserve = 0; // the disk is smaller than that
+    let found = all(&store).unwrap().len() as u64;
+    assert!(acknowledged > 0 && (acknowledged..=acknowledged + 1).contains(&found), "{found} of {acknowledged}");
+    store.apply(&[insert(u32::MAX, "later")], found + 1, 0).unwrap();
+    store.make_durable().unwrap();
+}

@@ -2,10 +2,13 @@
 
 mod calibration;
 mod command;
+mod crash;
+mod damage;
+mod disk;
 mod encoder;
-mod kill;
 mod promises;
 mod retrieval;
+mod snapshot;
 mod speed;
 
 use std::path::Path;

@@ -1,8 +1,9 @@
-//! How long things take: `cargo test --release --test bank -- --ignored --nocapture speed`.
+//! How long things take: `cargo test --release --test bank -- --ignored --nocapture --test-threads 1 speed`.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use simbert::engine::{Query, SearchRequest};
+use simbert::engine::{BankFiles, Query, SearchRequest};
 
 use super::encoder::LetterPairs;
 use super::*;
@@ -65,4 +66,85 @@ fn speed() {
     };
     let same = hits(true).into_iter().zip(hits(false)).filter(|(exact, graph)| exact == graph).count();
     println!("places of 200 top tens that agree: {:.1} %", same as f64 / 20.0);
+}
+
+/// MiB of memory that this process has used at most since the last [`forget_peak`]; 0 where the system does not say.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) >> 10
+}
+
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+#[test]
+#[ignore = "prints how long things take"]
+fn speed_of_snapshots() {
+    let questions: u64 = std::env::var("SIMBERT_SPEED_QUESTIONS").map_or(100_000, |n| n.parse().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("faq.bank");
+    {
+        let bank = created(&engine(data.path()).without_graphs());
+        for first in (0..questions).step_by(AT_ONCE as usize) {
+            bank.upsert((first..first + AT_ONCE).map(|n| question(n, &wording(n))).collect()).unwrap();
+        }
+        let stop = AtomicBool::new(false);
+        let upserts = |until: &dyn Fn() -> bool| {
+            let (mut times, mut n) = (Vec::new(), 0);
+            while !until() {
+                n += 1;
+                let started = Instant::now();
+                bank.upsert((0..20).map(|i| question(i * 97 + n, &wording(i * 31 + n * 7))).collect()).unwrap();
+                let written = started.elapsed();
+                let started = Instant::now();
+                let request = SearchRequest {
+                    query: Query::Vector(LetterPairs::vector("怎么")),
+                    ..SearchRequest::text("", 10)
+                };
+                bank.search(&request).unwrap();
+                times.push((written, started.elapsed()));
+            }
+            let of = |mut times: Vec<Duration>| {
+                times.sort();
+                (times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1])
+            };
+            let (writes, searches) = times.into_iter().unzip();
+            format!("median, 99th percentile and most: upsert {:.1?}, search {:.1?}", of(writes), of(searches))
+        };
+        let end = Instant::now() + Duration::from_secs(3);
+        println!("without a snapshot: {}", upserts(&|| Instant::now() > end));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let started = Instant::now();
+                bank.snapshot(&file, false, &|_, _| ()).unwrap();
+                println!("snapshot of {questions} questions under writes: {:.2?}", started.elapsed());
+                stop.store(true, Ordering::Relaxed);
+            });
+            println!("during a snapshot: {}", upserts(&|| stop.load(Ordering::Relaxed)));
+        });
+    }
+    let timed = |what: &str, work: &dyn Fn()| {
+        forget_peak();
+        let (before, started) = (peak(), Instant::now());
+        work();
+        println!("{what}: {:.2?}, memory {before} MiB before, {} at most", started.elapsed(), peak());
+    };
+    timed("snapshot of a closed bank", &|| {
+        drop(BankFiles::open(data.path(), &name()).unwrap().snapshot(&file, true, &|_, _| ()).unwrap());
+    });
+    println!("{} MiB in the snapshot", std::fs::metadata(&file).unwrap().len() >> 20);
+    timed("check of a snapshot", &|| drop(Engine::check_snapshot(&file, &|_, _| ()).unwrap()));
+    let copy = BankName::new("copy").unwrap();
+    timed("restore", &|| drop(engine(data.path()).restore(&file, Some(&copy), &|_, _| ()).unwrap()));
+    timed("verify", &|| drop(BankFiles::open(data.path(), &copy).unwrap().verify(&|_, _| ()).unwrap()));
+    timed("export", &|| {
+        let files = BankFiles::open(data.path(), &copy).unwrap();
+        let mut write = |question| {
+            std::hint::black_box(serde_json::to_vec(&question).unwrap());
+            Ok(())
+        };
+        files.export(None, &mut write, &|_, _| ()).unwrap();
+    });
 }

@@ -51,6 +51,14 @@ fn json_lines_carry_what_export_writes() {
 }
 
 #[test]
+fn a_number_is_read_to_its_last_bit() {
+    let written = "1.1275970294770161e228"; // one unit in the last place off without serde_json's `float_roundtrip`
+    let found = good(&format!("{{\"text\": \"x\", \"n\": {written}}}"), QuestionFormat::JsonLines);
+    assert_eq!(found[0].metadata["n"], MetadataValue::Number(written.parse().unwrap()));
+    assert_eq!(MetadataValue::from_cell(written), MetadataValue::Number(written.parse().unwrap()));
+}
+
+#[test]
 fn derived_ids_depend_on_the_text_alone() {
     let plain = good("\u{feff}怎么开户\r\n\n  怎么销户 \n", QuestionFormat::Text);
     assert_eq!(plain.len(), 2);

@@ -1,7 +1,8 @@
 //! `simbert bank`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+mod archive;
+
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -10,16 +11,21 @@ use serde_json::json;
 
 use super::open::{self, parse_name};
 use super::{DataArgs, ModelArgs, hits};
-use crate::engine::{self, BankName, BankSettings, BankStatus, Engine, QuestionId};
+use crate::engine::{BankName, BankSettings, BankStatus, Engine, QuestionId};
 
-/// Questions that are read from a bank at once.
-const PAGE: usize = 1000;
-
-/// Make, inspect, export, verify and delete banks.
+/// Make, inspect, copy, verify and delete banks.
 ///
 /// None of these encodes anything, so none needs ONNX Runtime. A bank that a server has open is refused, except by
 /// `list`.
 #[derive(Args)]
+#[command(after_help = "A copy, and a bank made of it:\n  \
+    simbert bank snapshot faq faq.bank\n  \
+    simbert bank restore faq.bank faq-copy\n\
+What to do with a bank that is damaged:\n  \
+    simbert bank verify faq                                  # names all that is damaged\n  \
+    simbert bank delete faq --yes && simbert bank restore faq.bank\n  \
+    simbert bank export faq saved.jsonl --skip-damaged       # without a snapshot: saves what is whole …\n  \
+    simbert index saved.jsonl --bank faq-saved               # … and encodes it again")]
 pub struct Bank {
     #[command(subcommand)]
     command: Command,
@@ -81,15 +87,49 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Write all questions as JSON Lines, which `simbert index` reads.
+    /// Copy a bank into one file, of which `restore` makes a bank on any machine.
+    ///
+    /// The file holds questions and vectors as they were after one batch, with checksums over each part and over the
+    /// whole. It is written as FILE.part and renamed once it is whole and on the disk.
+    Snapshot {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        /// The file to write.
+        file: PathBuf,
+        /// Replace FILE if it is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make a bank of a snapshot.
+    ///
+    /// All of the file is checked. The bank appears once it is whole; a bank that is there already is refused. It
+    /// belongs to the model that encoded it, as before.
+    Restore {
+        /// A file that `snapshot` wrote.
+        file: PathBuf,
+        /// The bank to make; named as it was when absent.
+        #[arg(value_parser = parse_name)]
+        name: Option<BankName>,
+        /// Check the file, and make nothing.
+        #[arg(long, conflicts_with = "name")]
+        dry_run: bool,
+    },
+    /// Write all questions as JSON Lines in the order of their ids, which `simbert index` reads.
     Export {
         #[arg(value_parser = parse_name)]
         name: BankName,
         /// The file; standard output when absent.
-        #[arg(long, short, value_name = "FILE")]
-        output: Option<PathBuf>,
+        file: Option<PathBuf>,
+        /// Replace FILE if it is there.
+        #[arg(long, requires = "file")]
+        force: bool,
+        /// Name damaged questions on standard error and write the others, instead of refusing.
+        #[arg(long)]
+        skip_damaged: bool,
     },
-    /// Read every question and vector, and check their checksums and their number.
+    /// Read every question and vector, check their checksums and their number, and name each that is damaged.
+    ///
+    /// The exit code is 1 when something is.
     Verify {
         #[arg(value_parser = parse_name)]
         name: BankName,
@@ -175,33 +215,18 @@ impl Bank {
                     false => writeln!(out, "bank `{name}` deleted")?,
                 }
             }
-            Command::Export { name, output: None } => {
-                export(&opened(&name)?, &mut BufWriter::new(out))?;
+            Command::Snapshot { name, file, force } => archive::snapshot(&mut out, data, &name, &file, force, json)?,
+            Command::Restore { file, name: _, dry_run: true } => archive::check(&mut out, &file, json)?,
+            Command::Restore { file, name, dry_run: false } => {
+                archive::restore(&mut out, data, &file, name.as_ref(), json)?;
             }
-            Command::Export { name, output: Some(path) } => {
-                let bank = opened(&name)?;
-                let file = File::create(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
-                let questions = export(&bank, &mut BufWriter::new(file))?;
-                match json {
-                    true => writeln!(out, "{}", json!({"exported": questions, "file": path}))?,
-                    false => writeln!(out, "{questions} questions written to {}", path.display())?,
-                }
+            Command::Export { name, file: None, skip_damaged, .. } => {
+                archive::export(&mut out, data, &name, skip_damaged)?;
             }
-            Command::Verify { name } => {
-                let bank = opened(&name)?;
-                let bar = open::bar("questions verified")?;
-                let verified = bank.verify(&|done, total| {
-                    bar.set_length(total);
-                    bar.set_position(done);
-                });
-                bar.finish_and_clear();
-                match (json, verified?) {
-                    (true, questions) => writeln!(out, "{}", json!({"bank": name, "verified": questions}))?,
-                    (false, questions) => {
-                        writeln!(out, "bank `{name}`: all {questions} questions are as they were written")?
-                    }
-                }
+            Command::Export { name, file: Some(file), force, skip_damaged } => {
+                archive::export_to(&mut out, data, &name, &file, force, skip_damaged, json)?;
             }
+            Command::Verify { name } => archive::verify(&mut out, data, &name, json)?,
         }
         Ok(())
     }
@@ -209,27 +234,6 @@ impl Bank {
 
 fn checked(ids: &[String]) -> crate::Result<Vec<QuestionId>> {
     ids.iter().map(QuestionId::new).collect()
-}
-
-fn export(bank: &engine::Bank, out: &mut impl Write) -> anyhow::Result<u64> {
-    let bar = open::bar("questions exported")?;
-    bar.set_length(bank.status()?.questions);
-    let mut after = None;
-    loop {
-        let page = bank.list(after.as_ref(), PAGE)?;
-        for question in &page {
-            serde_json::to_writer(&mut *out, question)?;
-            out.write_all(b"\n")?;
-        }
-        bar.inc(page.len() as u64);
-        match page.into_iter().last() {
-            Some(last) => after = Some(last.id),
-            None => break,
-        }
-    }
-    out.flush()?;
-    bar.finish_and_clear();
-    Ok(bar.position())
 }
 
 fn status_json(status: &BankStatus) -> serde_json::Value {

@@ -1,0 +1,110 @@
+//! A disk that is full, and one that cannot be written. Needs root, to mount a small file system; passed over otherwise.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use simbert::Error;
+use simbert::engine::SearchRequest;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A file system in memory, for one test.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Of so many MiB, where this process may mount one.
+    fn new(mib: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let options = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("passed over: this process may not mount a file system");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let Some(disk) = SmallDisk::new(96) else { return };
+    let engine = engine(disk.path());
+    let bank = created(&engine);
+    let batch = |n: u64| (n * 100..n * 100 + 100).map(|i| question(i, &wording(i))).collect::<Vec<_>>();
+    bank.upsert(batch(0)).unwrap();
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![1; 50 << 20]).unwrap();
+    let mut written = 1;
+    let refused = loop {
+        match bank.upsert(batch(written)) {
+            Ok(_) => written += 1,
+            Err(refused) => break refused,
+        }
+        assert!(written < 1000, "the disk is never full");
+    };
+    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+    let sentence = refused.to_string();
+    assert!(sentence.starts_with("the disk under ") && sentence.contains("make room"), "{sentence}");
+    // What was acknowledged is there, what was refused is not, and both are so after reopening on the full disk.
+    let check = |bank: &Bank| {
+        assert_eq!(bank.verify(&|_, _| ()).unwrap(), written * 100);
+        assert_eq!(bank.get(&[id(written * 100)]).unwrap(), [None]);
+        assert_eq!(bank.search(&SearchRequest::text(wording(7), 3)).unwrap().hits.len(), 3);
+    };
+    check(&bank);
+    let (half, more) = (disk.path().join("half.bank"), disk.path().join("more"));
+    fs::write(&more, vec![1; 30 << 20]).unwrap();
+    assert!(matches!(bank.delete(&[id(1)]), Err(Error::Exhausted { .. })));
+    let failed = bank.snapshot(&half, false, &|_, _| ()).unwrap_err().to_string();
+    assert!(failed.contains("cannot write the snapshot"), "{failed}");
+    assert!(!half.exists() && !disk.path().join("half.bank.part").exists());
+    drop((bank, engine));
+    fs::remove_file(more).unwrap();
+    let engine = super::engine(disk.path());
+    let bank = engine.bank(&name()).unwrap();
+    check(&bank);
+    // With room again, the open bank works.
+    fs::remove_file(ballast).unwrap();
+    bank.upsert(batch(written)).unwrap();
+    assert_eq!(bank.delete(&[id(1)]).unwrap(), 1);
+    bank.snapshot(&half, false, &|_, _| ()).unwrap();
+    assert_eq!(bank.verify(&|_, _| ()).unwrap(), written * 100 + 99);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_a_sentence() {
+    let Some(disk) = SmallDisk::new(64) else { return };
+    {
+        let bank = created(&engine(disk.path()));
+        bank.upsert(vec![question(1, "怎么退款")]).unwrap();
+    }
+    disk.remount("ro");
+    let refused = engine(disk.path()).bank(&name()).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("banks/faq/lock: cannot open the bank's lock: Read-only"), "{refused}");
+    let other = tempfile::tempdir().unwrap();
+    let bank = created(&engine(other.path()));
+    let refused = bank.snapshot(&disk.path().join("faq.bank"), false, &|_, _| ()).unwrap_err().to_string();
+    assert!(refused.contains("faq.bank.part: cannot make the file: Read-only"), "{refused}");
+    assert!(
+        Engine::with_encoder(&disk.path().join("new"), std::sync::Arc::new(encoder::LetterPairs::new("a"))).is_err()
+    );
+    disk.remount("rw");
+    assert_eq!(engine(disk.path()).bank(&name()).unwrap().verify(&|_, _| ()).unwrap(), 1);
+}
