@@ -273,11 +273,16 @@ mod tests {
             losses
         };
         let (exact, rounded) = (run(false), run(true));
-        let total = |losses: &[f64; 4]| losses[0] + losses[1];
-        let (start, end, exact) = (total(&rounded[0]), total(&rounded[79]), total(&exact[79]));
+        let totals = |run: Vec<[f64; 4]>| run.iter().map(|losses| losses[0] + losses[1]).collect::<Vec<_>>();
+        let (exact, rounded) = (totals(exact), totals(rounded));
+        let (start, end) = (rounded[0], rounded[79]);
         assert!(end < 0.05 * start, "the losses went from {start} to {end}");
-        // Both are a few hundredths of the start by then, and how many depends on how a processor rounds: what counts is
-        // how much of the way is left.
-        assert!(end - exact < 0.01 * start, "the losses went from {start} to {end}, in f32 to {exact}");
+        // Over the steps, not at one of them: near the end the losses are small, and rounding moves single ones by a third.
+        let times_exact = |from: usize| rounded[from..].iter().sum::<f64>() / exact[from..].iter().sum::<f64>();
+        let (whole, last) = (times_exact(0), times_exact(60));
+        assert!(
+            whole < 1.05 && last < 1.3,
+            "the losses are {whole} times those in f32, {last} times in the last steps"
+        );
     }
 }
