@@ -131,7 +131,7 @@ impl Bank {
         };
         let total = store.counts().questions;
         store.load(&mut |stored| {
-            let question = checked(&stored, facts.dimension)?;
+            let question = checked(stored.record, &stored.vector, facts.dimension)?;
             if catalogue.internal(&question.id).is_some() {
                 let comment = format!("question `{}` is there twice", question.id);
                 return Err(Error::corrupt(banks.path(name.as_str()), comment));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{BankName, Damage, Question, SnapshotFacts, Verification};
 use crate::index::Progress;
-use crate::store::{BankFacts, Banks, Store, Stored};
+use crate::store::{BankFacts, Banks, Record, Store};
 use crate::{Error, Result};
 
 /// Questions between two reports of progress.
@@ -98,7 +98,7 @@ pub(super) fn examine(store: &Store, dimension: usize, progress: &Progress<'_>) 
         if seen % STEP == 0 {
             progress(seen, total.max(seen));
         }
-        let question = checked(&stored, dimension)?;
+        let question = checked(stored.record, &stored.vector, dimension)?;
         if !ids.insert(question.id) {
             return Err(Error::corrupt("a question", "its id is there twice"));
         }
@@ -108,12 +108,12 @@ pub(super) fn examine(store: &Store, dimension: usize, progress: &Progress<'_>) 
     Ok(found)
 }
 
-/// The question that was read, where it and its vector are possible ones.
+/// The question of a record that was read, where it and its vector are possible ones.
 ///
 /// # Errors
 /// Its record has an impossible value, or its vector is none.
-pub(super) fn checked(stored: &Stored, dimension: usize) -> Result<Question> {
+pub(super) fn checked(record: Record, vector: &[f32], dimension: usize) -> Result<Question> {
     let damaged = |e: Error| Error::corrupt("a question's vector", e.to_string());
-    crate::index::check_unit(&stored.vector, dimension).map_err(damaged)?;
-    Question::from_record(stored.record.clone())
+    crate::index::check_unit(vector, dimension).map_err(damaged)?;
+    Question::from_record(record)
 }

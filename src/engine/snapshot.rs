@@ -6,7 +6,7 @@ use super::files::checked;
 use super::{Bank, BankName, Engine, SnapshotFacts};
 use crate::Result;
 use crate::index::Progress;
-use crate::store::SnapshotFile;
+use crate::store::{SnapshotFile, Stored};
 
 impl Bank {
     /// Copies the bank, as it is at one batch, into one file that [`Engine::restore`] makes a bank of. Searches and
@@ -45,8 +45,7 @@ impl Engine {
     ) -> Result<(BankName, SnapshotFacts)> {
         let file = SnapshotFile::open(file)?;
         let name = name.map_or_else(|| BankName::new(&file.facts().bank), |name| Ok(name.clone()))?;
-        let dimension = file.facts().facts.dimension;
-        let mut check = |stored: &_| checked(stored, dimension).map(drop);
+        let mut check = check_of(&file);
         let facts = self.shared.banks.restore(file, name.as_str(), &mut check, progress)?;
         Ok((name, facts))
     }
@@ -57,7 +56,13 @@ impl Engine {
     /// The file is damaged, or no snapshot.
     pub fn check_snapshot(file: &Path, progress: &Progress<'_>) -> Result<SnapshotFacts> {
         let file = SnapshotFile::open(file)?;
-        let dimension = file.facts().facts.dimension;
-        file.read(&mut |stored| checked(stored, dimension).map(drop), &mut |_, _| Ok(()), progress)
+        let mut check = check_of(&file);
+        file.read(&mut check, &mut |_, _| Ok(()), progress)
     }
+}
+
+/// Refuses a question of `file` that no bank could hold.
+fn check_of(file: &SnapshotFile) -> impl FnMut(&Stored) -> Result<()> + use<> {
+    let dimension = file.facts().facts.dimension;
+    move |stored| checked(stored.record.clone(), &stored.vector, dimension).map(drop)
 }
