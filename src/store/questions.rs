@@ -242,14 +242,7 @@ impl Store {
 
     /// The components of a stored vector.
     pub(super) fn components(&self, id: u32, bytes: &[u8]) -> Result<Vec<f32>> {
-        let (floats, []) = bytes.as_chunks::<4>() else {
-            return Err(Error::corrupt(&self.path, format!("vector {id} has {} bytes", bytes.len())));
-        };
-        if floats.len() != self.dimension {
-            let comment = format!("vector {id} is {} wide instead of {}", floats.len(), self.dimension);
-            return Err(Error::corrupt(&self.path, comment));
-        }
-        Ok(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        components(bytes, self.dimension).map_err(|fault| Error::corrupt(&self.path, format!("vector {id} {fault}")))
     }
 
     /// Hands every question to `each`, by internal id, after checking it.
@@ -304,6 +297,17 @@ pub(super) fn open_sled(folder: &Path) -> Result<sled::Db> {
             Ok(Err(e)) => return Err(Error::store("open the bank", e)),
             Err(_) => return Err(Error::corrupt(folder, format!("sled gave up on its files; {WAY_OUT}"))),
         }
+    }
+}
+
+/// The components of a vector from its bytes, f32 in little endian; or what the vector does wrong: “has …”, “is …”.
+pub(super) fn components(bytes: &[u8], dimension: usize) -> Result<Vec<f32>, String> {
+    match bytes.as_chunks::<4>() {
+        (floats, []) if floats.len() == dimension => {
+            Ok(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        }
+        (floats, []) => Err(format!("is {} wide instead of {dimension}", floats.len())),
+        _ => Err(format!("has {} bytes", bytes.len())),
     }
 }
 

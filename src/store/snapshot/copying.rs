@@ -47,10 +47,7 @@ impl Copying {
     }
 
     fn copy(&mut self, store: &Store, id: u32) -> Result<()> {
-        let value = |kind| {
-            let found = parts::get(&store.db, &store.path, kind, id)?;
-            found.ok_or_else(|| Error::corrupt(&store.path, format!("question {id} lacks its record or its vector")))
-        };
+        let value = |kind| parts::get(&store.db, &store.path, kind, id)?.ok_or_else(|| lacking(store, id));
         let (record, vector) = (value(Kind::Record)?, value(Kind::Vector)?);
         self.push(store, id, record, vector).map(drop)
     }
@@ -64,19 +61,13 @@ impl Copying {
     /// Copies a slice of what is left.
     fn slice(&mut self, store: &Store) -> Result<()> {
         let ids: Vec<u32> = self.pending.iter().take(SLICE).collect();
-        let [first, .., last] = ids.as_slice() else {
-            return ids.first().map_or(Ok(()), |&id| {
-                self.pending.remove(id);
-                self.copy(store, id)
-            });
-        };
-        let lacking = |id| Error::corrupt(&store.path, format!("question {id} lacks its record or its vector"));
-        let scan = |kind| parts::scan(&store.db, &store.path, kind, *first..=*last);
+        let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else { return Ok(()) };
+        let scan = |kind| parts::scan(&store.db, &store.path, kind, first..=last);
         let (mut records, mut vectors) = (scan(Kind::Record), scan(Kind::Vector));
         for &id in &ids {
             let value = |values: &mut parts::Scan<'_>| {
                 let found = values.find(|(found, _)| *found >= id).filter(|(found, _)| *found == id);
-                found.ok_or_else(|| lacking(id))?.1
+                found.ok_or_else(|| lacking(store, id))?.1
             };
             let (record, vector) = (value(&mut records)?, value(&mut vectors)?);
             self.pending.remove(id);
@@ -86,6 +77,10 @@ impl Copying {
         }
         Ok(())
     }
+}
+
+fn lacking(store: &Store, id: u32) -> Error {
+    Error::corrupt(&store.path, format!("question {id} lacks its record or its vector"))
 }
 
 impl Store {
@@ -117,19 +112,9 @@ impl Store {
             counts,
             written_by: concat!("simbert ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        let header = Header {
-            bank: facts.bank.clone(),
-            description: facts.facts.description.clone(),
-            model_fingerprint: facts.facts.model_fingerprint.clone(),
-            dimension: facts.facts.dimension as u64,
-            batch: counts.batch,
-            questions: counts.questions,
-            faqs: counts.faqs,
-            written_by: facts.written_by.clone(),
-        };
         let file = WholeFile::create(file, replace)?;
         let (handle, path) = (file.handle()?, file.path().to_owned());
-        let writer = Writer::new(file, &header)?;
+        let writer = Writer::new(file, &Header::from(&facts))?;
         *copying = Some(Copying { pending: live, writer, failed: None });
         Ok(Snapshot { store: self, facts, file: handle, path, copied: false })
     }

@@ -93,6 +93,21 @@ struct Header {
     written_by: String,
 }
 
+impl From<&SnapshotFacts> for Header {
+    fn from(SnapshotFacts { bank, facts, counts, written_by }: &SnapshotFacts) -> Self {
+        Self {
+            bank: bank.clone(),
+            description: facts.description.clone(),
+            model_fingerprint: facts.model_fingerprint.clone(),
+            dimension: facts.dimension as u64,
+            batch: counts.batch,
+            questions: counts.questions,
+            faqs: counts.faqs,
+            written_by: written_by.clone(),
+        }
+    }
+}
+
 /// One question.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Entry {

@@ -84,7 +84,7 @@ impl SnapshotFile {
     fn read_facts(&mut self) -> Result<SnapshotFacts> {
         let mut start = [0; MAGIC.len() + 4];
         let read = self.fill(&mut start)?;
-        let (magic, version) = start.split_at(MAGIC.len());
+        let (magic, [.., a, b, c, d]) = (&start[..MAGIC.len()], start);
         if read < MAGIC.len() && MAGIC.starts_with(&start[..read]) && read > 0 {
             return Err(self.ends());
         }
@@ -95,7 +95,7 @@ impl SnapshotFile {
         if read < start.len() {
             return Err(self.ends());
         }
-        let version = version.iter().rev().fold(0, |number: u32, byte| number << 8 | u32::from(*byte));
+        let version = u32::from_le_bytes([a, b, c, d]);
         if version != VERSION {
             return Err(Error::invalid(
                 format!("format of {}", self.path.display()),

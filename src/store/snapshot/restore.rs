@@ -6,7 +6,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::super::folder::Banks;
-use super::super::questions::{Change, Stored};
+use super::super::questions::{Change, Stored, components};
 use super::super::record::Record;
 use super::{Entry, SnapshotFacts, SnapshotFile};
 use crate::index::Progress;
@@ -43,21 +43,14 @@ impl SnapshotFile {
                 let damaged = |fault: String| Error::corrupt(self.path(), fault);
                 let record =
                     Record::decode(record.as_slice()).map_err(|e| damaged(format!("a record is malformed: {e}")))?;
-                let (floats, []) = vector.as_chunks::<4>() else {
-                    return Err(damaged(format!("the vector of `{}` has {} bytes", record.id, vector.len())));
-                };
-                if floats.len() != dimension {
-                    let fault =
-                        format!("the vector of `{}` is {} wide instead of {dimension}", record.id, floats.len());
-                    return Err(damaged(fault));
-                }
+                let vector = components(&vector, dimension)
+                    .map_err(|fault| damaged(format!("the vector of `{}` {fault}", record.id)))?;
                 if !ids.insert(digested(&record.id)) {
                     return Err(damaged(format!("question `{}` is there twice", record.id)));
                 }
                 faqs.extend(record.faq_id.as_deref().map(digested));
                 let id = next.ok_or_else(|| damaged("it has more than 2³² questions".to_owned()))?;
                 next = id.checked_add(1);
-                let vector = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
                 let stored = Stored { id, record, vector };
                 check(&stored).map_err(|e| damaged(format!("question `{}`: {e}", stored.record.id)))?;
                 frame.push(stored);
