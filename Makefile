@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test crash bench bench-train train clean
+.PHONY: help vendor build model demo test crash bench bench-ann bench-train train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -37,6 +37,10 @@ crash: ## Kill a process that writes 200 times, and check what is left. KILLS an
 
 bench: ## Time a search through the graph beside an exact one.
 	$(CARGO) bench --locked --bench search
+
+bench-ann: target/peers ## Build and search an index beside hnswlib, faiss and usearch. Fetches them with pip.
+	$(CARGO) build --release --locked --example ann
+	target/peers/bin/python benches/peers/ann.py $(if $(BENCH_ANN),--vectors $(BENCH_ANN)) $(if $(SCALE),--scale $(SCALE))
 
 bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
 	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use simbert::index::{Hnsw, HnswSettings, VectorIndex, VectorQuery};
+use simbert::index::{HnswSettings, Segments, VectorIndex, VectorQuery};
 
 const VECTORS: usize = 20_000;
 const DIMENSION: usize = 384;
@@ -28,7 +28,7 @@ fn search(criterion: &mut Criterion) {
         (0..CLUSTERS).map(|_| (0..DIMENSION).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
     let vectors: Vec<Vec<f32>> = (0..VECTORS).map(|_| clustered(&mut random, &centres)).collect();
     let queries: Vec<Vec<f32>> = (0..QUERIES).map(|_| clustered(&mut random, &centres)).collect();
-    let index = Hnsw::new(DIMENSION, HnswSettings::default()).expect("the default settings are valid");
+    let index = Segments::new(DIMENSION, HnswSettings::default()).expect("the default settings are valid");
     let items: Vec<(u32, &[f32])> = (0..).zip(vectors.iter().map(Vec::as_slice)).collect();
     index.insert(&items).expect("the vectors are unit vectors");
     index.maintain(&AtomicBool::new(false), &|_, _| {});

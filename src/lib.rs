@@ -12,7 +12,7 @@
 //! | [`eval`] | runs a model or a bank over labelled files |
 //! | [`engine`] | a bank: encode + store + index as one thing |
 //! | [`generate`] | samplers, decode loop, dedupe, rank |
-//! | [`index`] | nearest neighbours: exact and HNSW |
+//! | [`index`] | nearest neighbours: exact and by graphs |
 //! | [`store`] | every byte on disk, in sled |
 //! | [`runtime`] | ONNX Runtime sessions: encoder and decoder |
 //! | [`train`] | pairs, losses, schedule, loop, checkpoints, report |

@@ -10,7 +10,7 @@ use super::files::{checked, examine};
 use super::linker::Linker;
 use super::write::FreeIds;
 use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
-use crate::index::{Hnsw, HnswSettings, Progress, VectorIndex};
+use crate::index::{HnswSettings, Progress, Segments, VectorIndex};
 use crate::model::Calibration;
 use crate::store::{BankFacts, Banks, FORMAT, Store, Verification};
 use crate::{Error, Result};
@@ -120,7 +120,7 @@ impl Bank {
             let expected = format!("{}, the model's width", model.encoder.dimension());
             return Err(Error::invalid(format!("width of bank `{name}`"), expected, received));
         }
-        let index: Arc<dyn VectorIndex> = Arc::new(Hnsw::new(facts.dimension, graph.unwrap_or_default())?);
+        let index: Arc<dyn VectorIndex> = Arc::new(Segments::new(facts.dimension, graph.unwrap_or_default())?);
         let mut catalogue = Catalogue::default();
         let mut loaded: Vec<(u32, Vec<f32>)> = Vec::with_capacity(LOADED_AT_ONCE);
         let flush = |loaded: &mut Vec<(u32, Vec<f32>)>| {

@@ -1,23 +1,48 @@
-//! Nearest neighbours by inner product of unit vectors: exact and HNSW behind one trait.
+//! Nearest neighbours by inner product of unit vectors: exact and by graphs behind one trait.
 //!
 //! An index knows ids and vectors, nothing else: what an id stands for, and which ids a filter lets through, is
-//! its caller's business. [`Exact`] compares with every vector. [`Hnsw`] holds an [`Exact`] and a graph over most of
-//! it, and chooses for each search: the graph where it pays, the comparison where few vectors are allowed.
+//! its caller's business. [`Exact`] compares with every vector. [`Segments`] has graphs over most of them, and chooses
+//! for each search: a graph where it pays, the comparison where few vectors are allowed.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `segments`, `snapshot` | the index that grows: what waits, what has a graph, what is merged when |
+//! | `frozen` | one segment: [`Frozen`] |
+//! | `run` | exact vectors in the order of their ids |
+//! | `codes` | the rows that walks compare: f32, f16 or bytes |
+//! | `flat`, `build`, `walk` | the graph, how it is built, how it is searched |
+//! | `scratch`, `aligned` | what walks write on; memory in whole cache lines |
+//! | `distance` | kernels |
+//! | `exact`, `rows`, `top` | search by comparing with all |
 
+mod aligned;
+mod build;
+mod codes;
 mod distance;
 mod exact;
-mod graph;
-mod hnsw;
+mod flat;
+mod frozen;
 mod rows;
+mod run;
+mod scratch;
+mod segments;
+mod settings;
+mod snapshot;
 mod top;
+mod walk;
 
 use std::sync::atomic::AtomicBool;
 
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-pub use distance::dot;
+pub use codes::Quantisation;
+pub use distance::{dot, instructions};
 pub use exact::Exact;
-pub use hnsw::{Hnsw, HnswSettings};
+pub use frozen::{Frozen, FrozenParts};
+pub use scratch::Pool;
+pub use segments::Segments;
+pub use settings::HnswSettings;
 
 use crate::{Error, Result};
 
@@ -75,6 +100,14 @@ pub trait VectorIndex: Send + Sync {
     /// # Errors
     /// The query is not a unit vector of the index's width.
     fn search(&self, query: VectorQuery<'_>) -> Result<Vec<Neighbour>>;
+
+    /// Many searches at once, on all cores: as many answers, in their order.
+    ///
+    /// # Errors
+    /// One of the queries is not a unit vector of the index's width.
+    fn search_batch(&self, queries: &[VectorQuery<'_>]) -> Result<Vec<Vec<Neighbour>>> {
+        queries.par_iter().map(|&query| self.search(query)).collect()
+    }
 
     /// Work that makes later searches faster and may take long. Searches, inserts and removals go on meanwhile.
     /// Returns early once `stop` is set.

@@ -26,7 +26,7 @@ pub(super) fn clustered(n: usize, dimension: usize, seed: u64) -> Vec<Vec<f32>> 
     (0..n).map(|_| random()).enumerate().map(near).collect()
 }
 
-pub(super) fn insert(index: &dyn VectorIndex, first: u32, vectors: &[Vec<f32>]) {
+fn insert(index: &dyn VectorIndex, first: u32, vectors: &[Vec<f32>]) {
     let items: Vec<_> = vectors.iter().enumerate().map(|(i, v)| (first + i as u32, v.as_slice())).collect();
     index.insert(&items).unwrap();
 }
@@ -42,8 +42,16 @@ fn search(
 }
 
 /// Small widths, and always a walk: comparing must only happen where a walk comes back short.
-pub(super) fn small_graph() -> HnswSettings {
-    HnswSettings { links: 8, build_width: 40, search_width: 8, walk_cost: 0, build_threads: 2 }
+fn small_graph() -> HnswSettings {
+    HnswSettings {
+        links: 8,
+        build_width: 40,
+        search_width: 8,
+        walk_cost: 0,
+        build_threads: 2,
+        freeze_from: 512,
+        ..HnswSettings::default()
+    }
 }
 
 fn recall(index: &dyn VectorIndex, queries: &[Vec<f32>], k: usize) -> f64 {
@@ -84,7 +92,9 @@ fn many_threads_find_what_one_finds() {
 
 #[test]
 fn bad_vectors_are_refused_and_change_nothing() {
-    for index in [&Exact::new(4) as &dyn VectorIndex, &Hnsw::new(4, small_graph()).unwrap()] {
+    let all: [Box<dyn VectorIndex>; 2] = [Box::new(Exact::new(4)), Box::new(Segments::new(4, small_graph()).unwrap())];
+    for index in all {
+        let index = &*index;
         let good = [1.0, 0.0, 0.0, 0.0];
         for bad in
             [&[1.0, 0.0, 0.0][..], &[f32::NAN, 0.0, 0.0, 0.0], &[f32::INFINITY, 0.0, 0.0, 0.0], &[2.0, 0.0, 0.0, 0.0]]
@@ -102,25 +112,49 @@ fn bad_vectors_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn settings_that_hnsw_rs_exits_on_are_refused() {
+fn settings_that_cannot_work_are_refused() {
     for links in [0, 1, 129, 257] {
-        assert!(Hnsw::new(8, HnswSettings { links, ..HnswSettings::default() }).is_err());
+        assert!(Segments::new(8, HnswSettings { links, ..HnswSettings::default() }).is_err());
     }
+}
+
+/// One index for each kind of codes.
+fn with_graphs(dimension: usize, settings: HnswSettings) -> [Segments; 3] {
+    [Quantisation::Off, Quantisation::F16, Quantisation::Int8]
+        .map(|quantisation| Segments::new(dimension, HnswSettings { quantisation, ..settings }).unwrap())
 }
 
 #[test]
 fn a_graph_finds_nearly_all_that_exact_search_finds() {
     let vectors = clustered(8000, 32, 3);
-    let index = Hnsw::new(32, HnswSettings::default()).unwrap();
-    insert(&index, 0, &vectors[..7000]);
-    assert_eq!(index.maintained(), 0);
-    index.maintain(&GO_ON, &|_, _| ());
-    assert_eq!(index.maintained(), 7000);
-    insert(&index, 7000, &vectors[7000..]);
-    assert!(recall(&index, &vectors[6900..7100], 10) > 0.98, "linked and waiting vectors alike");
-    index.maintain(&GO_ON, &|_, _| ());
-    assert_eq!(index.maintained(), 8000);
-    assert!(recall(&index, &vectors[..200], 10) > 0.98);
+    for index in with_graphs(32, HnswSettings { build_width: 80, walk_cost: 0, ..HnswSettings::default() }) {
+        let index = &index;
+        insert(index, 0, &vectors[..7000]);
+        assert_eq!(index.maintained(), 0);
+        index.maintain(&GO_ON, &|_, _| ());
+        assert_eq!(index.maintained(), 7000);
+        insert(index, 7000, &vectors[7000..7900]);
+        assert!(recall(index, &vectors[6900..7100], 10) > 0.98, "with a graph and waiting, alike");
+        insert(index, 7900, &vectors[7900..]);
+        index.maintain(&GO_ON, &|_, _| ());
+        assert!(index.maintained() >= 7000);
+        assert!(recall(index, &vectors[..200], 10) > 0.98);
+    }
+}
+
+#[test]
+fn a_batch_finds_what_its_searches_find() {
+    let vectors = clustered(3000, 16, 11);
+    for index in with_graphs(16, small_graph()) {
+        insert(&index, 0, &vectors);
+        index.maintain(&GO_ON, &|_, _| ());
+        let query = |vector| VectorQuery { vector, k: 5, allowed: None, exact: false };
+        let queries: Vec<_> = vectors.iter().take(50).map(|vector| query(vector.as_slice())).collect();
+        let found = index.search_batch(&queries).unwrap();
+        assert!(queries.iter().zip(&found).all(|(query, found)| index.search(*query).unwrap() == *found));
+        assert_eq!(found.len(), 50);
+        assert!(index.search_batch(&[queries[0], query(&[0.5; 16])]).is_err());
+    }
 }
 
 #[test]
@@ -128,48 +162,79 @@ fn equal_vectors_make_no_island() {
     let mut vectors = clustered(1500, 16, 4);
     let twin = vectors[0].clone();
     vectors.extend(std::iter::repeat_n(twin.clone(), 300));
-    let index = Hnsw::new(16, small_graph()).unwrap();
+    for index in with_graphs(16, small_graph()) {
+        let index = &index;
+        insert(index, 0, &vectors);
+        index.maintain(&GO_ON, &|_, _| ());
+        let found = search(index, &twin, 20, None, false);
+        assert!(found.len() == 20 && found.iter().all(|neighbour| neighbour.score > 0.9999), "{found:?}");
+        assert!(recall(index, &vectors[1..100], 10) > 0.9);
+        index.remove(&[0]); // the one that stands for all the others
+        assert!(search(index, &twin, 20, None, false).iter().all(|n| n.score > 0.9999 && n.id >= 1500));
+    }
+}
+
+#[test]
+fn a_segment_moves_into_another_index() {
+    let vectors = clustered(1000, 16, 12);
+    let [_, _, index] = with_graphs(16, small_graph());
     insert(&index, 0, &vectors);
     index.maintain(&GO_ON, &|_, _| ());
-    let found = search(&index, &twin, 20, None, false);
-    assert!(found.len() == 20 && found.iter().all(|neighbour| neighbour.score > 0.9999), "{found:?}");
-    assert!(recall(&index, &vectors[1..100], 10) > 0.9);
-    index.remove(&[0]); // the one that stands for all the others
-    assert!(search(&index, &twin, 20, None, false).iter().all(|n| n.score > 0.9999 && n.id >= 1500));
+    let [frozen] = &index.frozen()[..] else { panic!("one segment") };
+    let remade = || {
+        let given = vectors.iter().map(Vec::as_slice).collect();
+        Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), given).unwrap()
+    };
+    let [_, _, other] = with_graphs(16, small_graph());
+    other.adopt(remade()).unwrap();
+    assert!(other.adopt(remade()).is_err(), "an id names one vector for good");
+    assert!(Segments::new(17, small_graph()).unwrap().adopt(remade()).is_err());
+    for vector in &vectors[..50] {
+        assert_eq!(search(&index, vector, 9, None, false), search(&other, vector, 9, None, false));
+    }
+    other.remove(&[3]);
+    assert_eq!(other.len(), 999);
 }
 
 #[test]
 fn a_stopped_build_leaves_a_usable_index() {
     let vectors = clustered(2000, 16, 6);
-    let index = Hnsw::new(16, small_graph()).unwrap();
-    insert(&index, 0, &vectors);
-    let stop = AtomicBool::new(false);
-    index.maintain(&stop, &|_, _| stop.store(true, std::sync::atomic::Ordering::Relaxed));
-    assert_eq!(index.maintained(), 0);
-    assert_eq!(search(&index, &vectors[3], 1, None, false)[0].id, 3);
+    for index in with_graphs(16, small_graph()) {
+        let index = &index;
+        insert(index, 0, &vectors);
+        let stop = AtomicBool::new(false);
+        index.maintain(&stop, &|_, _| stop.store(true, std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(index.maintained(), 0);
+        assert_eq!(search(index, &vectors[3], 1, None, false)[0].id, 3);
+        index.maintain(&GO_ON, &|_, _| ());
+        assert_eq!(index.maintained(), 2000);
+        assert_eq!(search(index, &vectors[3], 1, None, false)[0].id, 3);
+    }
 }
 
 #[test]
 fn searches_go_on_while_the_graph_grows() {
     let vectors = clustered(3000, 16, 7);
-    let index = Hnsw::new(16, small_graph()).unwrap();
-    insert(&index, 0, &vectors[..1500]);
-    index.maintain(&GO_ON, &|_, _| ());
-    insert(&index, 1500, &vectors[1500..]);
-    std::thread::scope(|scope| {
-        let builder = scope.spawn(|| index.maintain(&GO_ON, &|_, _| ()));
-        let mut removed = 0;
-        while !builder.is_finished() {
-            index.remove(&[removed * 7]);
-            removed += 1;
-            for (i, vector) in vectors.iter().enumerate().step_by(97).filter(|(i, _)| i % 7 != 0) {
-                let found = search(&index, vector, 12, None, false);
-                assert_eq!(found.len(), 12);
-                assert!(found[0].score > 0.999, "question {i} finds itself");
-                assert!(found.windows(2).all(|w| w[0].score >= w[1].score && w[0].id != w[1].id));
+    for index in with_graphs(16, small_graph()) {
+        let index = &index;
+        insert(index, 0, &vectors[..1500]);
+        index.maintain(&GO_ON, &|_, _| ());
+        insert(index, 1500, &vectors[1500..]);
+        std::thread::scope(|scope| {
+            let builder = scope.spawn(|| index.maintain(&GO_ON, &|_, _| ()));
+            let mut removed = 0;
+            while !builder.is_finished() {
+                index.remove(&[removed * 7]);
+                removed += 1;
+                for (i, vector) in vectors.iter().enumerate().step_by(97).filter(|(i, _)| i % 7 != 0) {
+                    let found = search(index, vector, 12, None, false);
+                    assert_eq!(found.len(), 12);
+                    assert!(found[0].score > 0.999, "question {i} finds itself");
+                    assert!(found.windows(2).all(|w| w[0].score >= w[1].score && w[0].id != w[1].id));
+                }
             }
-        }
-    });
+        });
+    }
 }
 
 proptest! {
@@ -182,25 +247,70 @@ proptest! {
         dead_of_100 in 0u32..60,
         allowed_of_1000 in prop::sample::select(vec![1u32, 10, 100, 300, 900, 1000]),
         k in 1usize..60,
+        which in 0usize..3,
     ) {
         let vectors = clustered(linked + waiting, 12, seed);
-        let index = Hnsw::new(12, small_graph()).unwrap();
-        insert(&index, 0, &vectors[..linked]);
+        let index = &with_graphs(12, HnswSettings { freeze_from: 100, ..small_graph() })[which];
+        insert(index, 0, &vectors[..linked]);
         index.maintain(&GO_ON, &|_, _| ());
-        insert(&index, linked as u32, &vectors[linked..]);
+        insert(index, linked as u32, &vectors[linked..]);
         let mut rng = SmallRng::seed_from_u64(seed);
         let ids = 0..(linked + waiting) as u32;
         let dead: Vec<u32> = ids.clone().filter(|_| rng.random_range(0..100) < dead_of_100).collect();
         index.remove(&dead);
         let allowed: RoaringBitmap = ids.filter(|_| rng.random_range(0..1000) < allowed_of_1000).collect();
-        for query in vectors.iter().step_by(41) {
-            let exact = search(&index, query, k, Some(&allowed), true);
-            let found = search(&index, query, k, Some(&allowed), false);
-            prop_assert_eq!(found.len(), exact.len());
-            prop_assert!(found.iter().all(|n| allowed.contains(n.id) && dead.binary_search(&n.id).is_err()));
-            prop_assert!(found.windows(2).all(|w| w[0].score >= w[1].score));
-            let unfiltered = search(&index, query, k, None, false);
-            prop_assert_eq!(unfiltered.len(), k.min(index.len()));
+        for again in [false, true] {
+            let (mut right, mut wanted) = (0, 0);
+            for query in vectors.iter().step_by(41) {
+                let exact = search(index, query, k, Some(&allowed), true);
+                let found = search(index, query, k, Some(&allowed), false);
+                prop_assert_eq!(found.len(), exact.len());
+                prop_assert!(found.iter().all(|n| allowed.contains(n.id) && dead.binary_search(&n.id).is_err()));
+                prop_assert!(found.windows(2).all(|w| w[0].score >= w[1].score && w[0].id != w[1].id));
+                right += found.iter().filter(|n| exact.iter().any(|e| e.score <= n.score)).count();
+                wanted += exact.len();
+                let unfiltered = search(index, query, k, None, false);
+                prop_assert_eq!(unfiltered.len(), k.min(index.len()));
+            }
+            prop_assert!(right * 10 >= wanted * 9, "{right} of {wanted}");
+            if !again {
+                index.maintain(&GO_ON, &|_, _| ()); // drops the dead
+            }
         }
+    }
+
+    #[test]
+    fn segments_hold_what_went_in_and_did_not_go_out(
+        seed in 0u64..1000,
+        steps in prop::collection::vec((0u8..10, 1usize..120), 1..30),
+    ) {
+        let vectors = clustered(4000, 8, seed);
+        let settings = HnswSettings { freeze_from: 60, build_width: 10, ..small_graph() };
+        let index = Segments::new(8, settings).unwrap();
+        let plain = Exact::new(8);
+        let mut next = 0;
+        for (what, many) in steps {
+            match what {
+                0..6 => {
+                    insert(&index, next, &vectors[next as usize..][..many]);
+                    insert(&plain, next, &vectors[next as usize..][..many]);
+                    next += many as u32;
+                }
+                6..8 => {
+                    let gone: Vec<u32> = (0..next).filter(|id| (id / 7 + many as u32).is_multiple_of(4)).collect();
+                    index.remove(&gone);
+                    plain.remove(&gone);
+                }
+                _ => index.maintain(&GO_ON, &|_, _| ()),
+            }
+            prop_assert_eq!(index.len(), plain.len());
+            let (found, exact) = (search(&index, &vectors[9], 30, None, true), search(&plain, &vectors[9], 30, None, true));
+            prop_assert_eq!(found.len(), exact.len());
+            for (found, exact) in found.iter().zip(exact) {
+                prop_assert!((found.score - exact.score).abs() < 1e-5);
+            }
+        }
+        index.maintain(&GO_ON, &|_, _| ());
+        prop_assert!(index.len() - index.maintained() < 60);
     }
 }

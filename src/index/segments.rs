@@ -1,0 +1,238 @@
+//! An index of segments: those that wait, compared one by one, and those with a graph.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
+
+use super::codes::MOST_COMPONENTS;
+use super::frozen::Frozen;
+use super::run::Run;
+use super::scratch::{Pool, Scratch};
+use super::snapshot::{Part, Snapshot};
+use super::top::Top;
+use super::{HnswSettings, Neighbour, Progress, VectorIndex, VectorQuery, check_unit};
+use crate::{Error, Result};
+
+/// Vectors in segments that never change, as a log-structured merge tree keeps them.
+///
+/// An insert adds a run of vectors, which searches compare one by one. [`VectorIndex::maintain`] makes segments with a
+/// graph of the runs, and of segments no larger than what is merged with them: so there are few segments, each over
+/// twice the size of the next, and a vector is linked anew about once for each doubling of the index. A segment with
+/// over a fifth dead is made anew of the living.
+///
+/// A search reads one snapshot to its end: it neither waits for a writer nor holds one up.
+pub struct Segments {
+    dimension: usize,
+    settings: HnswSettings,
+    /// Locked to take the pointer or to exchange it, for no longer.
+    current: RwLock<Arc<Snapshot>>,
+    /// Every id ever inserted. Held by whoever makes the next snapshot.
+    used: Mutex<RoaringBitmap>,
+    /// Held by the one thread that links.
+    maintenance: Mutex<()>,
+    pool: Pool,
+}
+
+impl Segments {
+    /// An empty index of vectors `dimension` wide.
+    ///
+    /// # Errors
+    /// A setting is out of its range, or the vectors are too wide.
+    pub fn new(dimension: usize, settings: HnswSettings) -> Result<Self> {
+        settings.check()?;
+        if !(1..=MOST_COMPONENTS).contains(&dimension) {
+            return Err(Error::invalid("width of vectors", format!("1 to {MOST_COMPONENTS}"), dimension));
+        }
+        Ok(Self {
+            dimension,
+            settings,
+            current: RwLock::default(),
+            used: Mutex::default(),
+            maintenance: Mutex::default(),
+            pool: Pool::default(),
+        })
+    }
+
+    /// The segments with a graph, to be written down.
+    pub fn frozen(&self) -> Vec<Arc<Frozen>> {
+        self.snapshot().frozen.iter().map(|part| Arc::clone(&part.whole)).collect()
+    }
+
+    /// Takes in a segment that was made before, all of its vectors live.
+    ///
+    /// # Errors
+    /// Its vectors have another width, or one of its ids was used before.
+    pub fn adopt(&self, frozen: Frozen) -> Result<()> {
+        if frozen.dimension() != self.dimension {
+            let expected = format!("vectors of {} components", self.dimension);
+            return Err(Error::invalid("segment", expected, format!("{} components", frozen.dimension())));
+        }
+        let members = frozen.run().members().clone();
+        let mut used = self.used.lock();
+        if let Some(id) = (&*used & &members).min() {
+            return Err(Error::invalid("vector id", "an id that was never used in this index", id));
+        }
+        let mut next = Snapshot::clone(&self.snapshot());
+        *used |= &members;
+        *Arc::make_mut(&mut next.live) |= &members;
+        next.frozen.push(Part::new(frozen, members.len()));
+        self.publish(next);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// Only for who holds `used`.
+    fn publish(&self, next: Snapshot) {
+        let old = std::mem::replace(&mut *self.current.write(), Arc::new(next));
+        drop(old); // which may free a large segment: after the lock
+    }
+
+    /// Whether comparing with `allowed` vectors is quicker than finding them in a graph of `all`: the graph must visit
+    /// all / allowed vectors for each one that it may keep.
+    fn exact_is_quicker(&self, allowed: u64, all: u64, width: usize) -> bool {
+        let walk = (width as u64).saturating_mul(self.settings.walk_cost);
+        allowed.saturating_mul(allowed) <= all.saturating_mul(walk)
+    }
+
+    /// The best of one segment among `inside`, all of it without.
+    fn search_frozen(
+        &self,
+        frozen: &Frozen,
+        query: VectorQuery<'_>,
+        inside: Option<&RoaringBitmap>,
+        scratch: &mut Scratch,
+    ) -> Top {
+        let VectorQuery { vector, k, exact, .. } = query;
+        let width = self.settings.search_width.max(k.saturating_mul(2)).min(frozen.len());
+        let many = inside.map_or(frozen.len() as u64, |inside| inside.intersection_len(frozen.run().members()));
+        let mut top = Top::new(k);
+        if !exact && !self.exact_is_quicker(many, frozen.len() as u64, width) {
+            let complete = match inside {
+                None => frozen.walk(vector, k, width, scratch, &mut top),
+                Some(inside) => frozen.walk_inside(vector, k, width, (inside, many as usize), scratch, &mut top),
+            };
+            if complete {
+                return top;
+            }
+            top = Top::new(k); // an island, or a narrow filter, hid some from the walk
+        }
+        frozen.run().scan(vector, inside, scratch, &mut top);
+        top
+    }
+
+    /// What is to be made into one segment next, now sealed.
+    fn plan(&self) -> Option<(Arc<Snapshot>, Vec<Arc<Frozen>>)> {
+        let _used = self.used.lock();
+        let mut snapshot = Snapshot::clone(&self.snapshot());
+        let merged = if snapshot.waiting() >= self.settings.freeze_from.max(1) {
+            snapshot.seal();
+            snapshot.merged_with(snapshot.waiting())
+        } else {
+            vec![snapshot.mostly_dead()?]
+        };
+        self.publish(snapshot);
+        Some((self.snapshot(), merged))
+    }
+
+    /// Makes one segment; whether there was one to make.
+    fn maintain_once(&self, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
+        let Some((snapshot, merged)) = self.plan() else { return Ok(false) };
+        let runs = snapshot.sealed().map(|part| &*part.whole).chain(merged.iter().map(|frozen| frozen.run()));
+        let alive = |(id, _): &(u32, &[f32])| snapshot.live.contains(*id);
+        let items: Vec<_> = runs.flat_map(|run| run.items(self.dimension)).filter(alive).collect();
+        let made = match items.is_empty() {
+            true => None,
+            false => {
+                Some(Frozen::build(self.dimension, items, &self.settings, self.settings.threads(), stop, progress)?)
+            }
+        };
+        let _used = self.used.lock();
+        let mut next = Snapshot::clone(&self.snapshot());
+        next.replace(&merged, made);
+        self.publish(next);
+        Ok(true)
+    }
+}
+
+impl VectorIndex for Segments {
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn len(&self) -> usize {
+        self.snapshot().live.len() as usize
+    }
+
+    fn insert(&self, items: &[(u32, &[f32])]) -> Result<()> {
+        let mut new = RoaringBitmap::new();
+        let mut used = self.used.lock();
+        for &(id, vector) in items {
+            check_unit(vector, self.dimension)?;
+            if used.contains(id) || !new.insert(id) {
+                return Err(Error::invalid("vector id", "an id that was never used in this index", id));
+            }
+        }
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut items = items.to_vec();
+        items.sort_unstable_by_key(|&(id, _)| id);
+        let ids = items.iter().map(|&(id, _)| id).collect();
+        let run = Run::new(ids, self.dimension, items.iter().map(|&(_, vector)| vector));
+        let mut next = Snapshot::clone(&self.snapshot());
+        *used |= &new;
+        *Arc::make_mut(&mut next.live) |= new;
+        next.add(run, self.dimension);
+        self.publish(next);
+        Ok(())
+    }
+
+    fn remove(&self, ids: &[u32]) {
+        let _used = self.used.lock();
+        let mut next = Snapshot::clone(&self.snapshot());
+        next.remove(&ids.iter().copied().collect());
+        self.publish(next);
+    }
+
+    fn search(&self, query: VectorQuery<'_>) -> Result<Vec<Neighbour>> {
+        check_unit(query.vector, self.dimension)?;
+        let snapshot = self.snapshot();
+        let allowed = query.allowed.map(|allowed| allowed & &*snapshot.live);
+        let query = VectorQuery { k: query.k.min(snapshot.live.len() as usize), ..query };
+        let mut top = Top::new(query.k);
+        self.pool.with(|scratch| {
+            for part in &snapshot.runs {
+                part.whole.scan(query.vector, snapshot.inside(part, allowed.as_ref()), scratch, &mut top);
+            }
+            for part in &snapshot.frozen {
+                let inside = snapshot.inside(part, allowed.as_ref());
+                let found = self.search_frozen(&part.whole, query, inside, scratch);
+                found.into_best_first().into_iter().for_each(|neighbour| top.push(neighbour));
+            }
+        });
+        Ok(top.into_best_first())
+    }
+
+    fn maintain(&self, stop: &AtomicBool, progress: &Progress<'_>) {
+        let _one_at_a_time = self.maintenance.lock();
+        while !stop.load(Ordering::Relaxed) {
+            match self.maintain_once(stop, progress) {
+                Ok(true) => {}
+                Ok(false) | Err(Error::Cancelled { .. }) => break,
+                Err(error) => {
+                    tracing::error!(%error, "a segment could not be made; its vectors are compared one by one instead");
+                    break;
+                }
+            }
+        }
+    }
+
+    fn maintained(&self) -> usize {
+        self.snapshot().frozen.iter().map(|part| part.live as usize).sum()
+    }
+}

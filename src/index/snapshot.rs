@@ -1,0 +1,148 @@
+//! What an index of segments holds at one time.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::frozen::Frozen;
+use super::run::Run;
+
+/// Runs up to this size are merged with like ones as they come, so that vectors that come one by one are not in as
+/// many runs.
+const LARGEST_MERGED: usize = 8192;
+
+/// A run or segment, and how many of its vectors are live.
+#[derive(Debug)]
+pub(super) struct Part<T> {
+    pub(super) whole: Arc<T>,
+    pub(super) live: u64,
+}
+
+impl<T> Clone for Part<T> {
+    fn clone(&self) -> Self {
+        Self { whole: Arc::clone(&self.whole), live: self.live }
+    }
+}
+
+impl<T> Part<T> {
+    pub(super) fn new(whole: T, live: u64) -> Self {
+        Self { whole: Arc::new(whole), live }
+    }
+}
+
+/// A run, or what has one.
+pub(super) trait HasRun {
+    fn run(&self) -> &Run;
+}
+
+impl HasRun for Run {
+    fn run(&self) -> &Run {
+        self
+    }
+}
+
+impl HasRun for Frozen {
+    fn run(&self) -> &Run {
+        self.run()
+    }
+}
+
+/// Every live vector is in one run or segment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    /// Without a graph. The first are sealed: they are being made into a segment.
+    pub(super) runs: Vec<Part<Run>>,
+    sealed: usize,
+    pub(super) frozen: Vec<Part<Frozen>>,
+    pub(super) live: Arc<RoaringBitmap>,
+}
+
+impl Snapshot {
+    /// Which ids of a part a search may find: `None` for all.
+    pub(super) fn inside<'a, T: HasRun>(
+        &'a self,
+        part: &Part<T>,
+        allowed: Option<&'a RoaringBitmap>,
+    ) -> Option<&'a RoaringBitmap> {
+        let all_live = part.live == part.whole.run().len() as u64;
+        allowed.or((!all_live).then_some(&*self.live))
+    }
+
+    /// Live vectors without a graph.
+    pub(super) fn waiting(&self) -> u64 {
+        self.runs.iter().map(|run| run.live).sum()
+    }
+
+    /// Adds a run whose ids are in `live`.
+    pub(super) fn add(&mut self, run: Run, dimension: usize) {
+        let live = run.len() as u64;
+        self.runs.push(Part::new(run, live));
+        while let [.., a, b] = &self.runs[self.sealed..] {
+            let (a_len, b_len) = (a.whole.len(), b.whole.len());
+            if 2 * b_len < a_len || a_len + b_len > LARGEST_MERGED {
+                break;
+            }
+            let both = a.whole.items(dimension).chain(b.whole.items(dimension));
+            let mut items: Vec<_> = both.filter(|(id, _)| self.live.contains(*id)).collect();
+            items.sort_unstable_by_key(|&(id, _)| id);
+            let ids: Vec<u32> = items.iter().map(|&(id, _)| id).collect();
+            let live = ids.len() as u64;
+            let run = Run::new(ids, dimension, items.iter().map(|&(_, vector)| vector));
+            self.runs.truncate(self.runs.len() - 2);
+            self.runs.push(Part::new(run, live));
+        }
+    }
+
+    /// Takes ids out.
+    pub(super) fn remove(&mut self, ids: &RoaringBitmap) {
+        let gone = ids & &*self.live;
+        if gone.is_empty() {
+            return;
+        }
+        *Arc::make_mut(&mut self.live) -= &gone;
+        fn count<T: HasRun>(part: &mut Part<T>, gone: &RoaringBitmap) {
+            part.live -= part.whole.run().members().intersection_len(gone);
+        }
+        self.runs.iter_mut().for_each(|part| count(part, &gone));
+        self.frozen.iter_mut().for_each(|part| count(part, &gone));
+    }
+
+    /// Seals all runs.
+    pub(super) fn seal(&mut self) {
+        self.sealed = self.runs.len();
+    }
+
+    pub(super) fn sealed(&self) -> impl Iterator<Item = &Part<Run>> {
+        self.runs[..self.sealed].iter()
+    }
+
+    /// The segments that are merged with so many vectors: from the smallest on, while they are no more than all
+    /// before them.
+    pub(super) fn merged_with(&self, mut vectors: u64) -> Vec<Arc<Frozen>> {
+        let mut by_size: Vec<_> = self.frozen.iter().collect();
+        by_size.sort_by_key(|part| part.live);
+        let fits = by_size.iter().take_while(|part| {
+            let fits = part.live <= vectors;
+            vectors += part.live;
+            fits
+        });
+        fits.map(|part| Arc::clone(&part.whole)).collect()
+    }
+
+    /// A segment of which over a fifth is dead.
+    pub(super) fn mostly_dead(&self) -> Option<Arc<Frozen>> {
+        let dead = |part: &&Part<Frozen>| 5 * part.live < 4 * part.whole.len() as u64;
+        self.frozen.iter().find(dead).map(|part| Arc::clone(&part.whole))
+    }
+
+    /// Puts a segment in the place of the sealed runs and of those merged with them. What died meanwhile is counted.
+    pub(super) fn replace(&mut self, merged: &[Arc<Frozen>], made: Option<Frozen>) {
+        self.runs.drain(..self.sealed);
+        self.sealed = 0;
+        self.frozen.retain(|part| !merged.iter().any(|gone| Arc::ptr_eq(gone, &part.whole)));
+        if let Some(made) = made {
+            let live = made.run().members().intersection_len(&self.live);
+            self.frozen.push(Part::new(made, live));
+        }
+    }
+}
