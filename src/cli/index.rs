@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::ModelArgs;
 use super::open::{self, BankArgs};
 use crate::Error;
-use crate::engine::{Bank, BankSettings, Question, QuestionFile, QuestionFormat};
+use crate::engine::{Bank, BankSettings, Quantisation, Question, QuestionFile, QuestionFormat};
 
 /// Bad lines that are shown in full when they are skipped.
 const SHOWN: u64 = 10;
@@ -46,6 +46,9 @@ pub struct Index {
     /// Description of a bank that is made.
     #[arg(long, value_name = "TEXT", default_value = "")]
     description: String,
+    /// How the graphs of a bank that is made see its vectors; what they find is scored by the exact ones all the same.
+    #[arg(long, value_name = "off|f16|int8", default_value = "int8")]
+    quantisation: Quantisation,
     /// Questions that are encoded and committed at once.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
@@ -115,7 +118,7 @@ impl Index {
         let engine = open::engine(&self.bank.data, &self.model)?;
         match open::bank(&engine, &self.bank.bank) {
             Err(error) if !self.no_create && matches!(error.downcast_ref(), Some(Error::NotFound { .. })) => {
-                let settings = BankSettings { description: self.description.clone() };
+                let settings = BankSettings { description: self.description.clone(), quantisation: self.quantisation };
                 Ok(engine.create_bank(&self.bank.bank, settings)?)
             }
             opened => opened,

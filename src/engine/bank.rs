@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::catalogue::Catalogue;
-use super::files::{checked, examine};
+use super::files::examine;
+use super::keeper::{self, StoreKeeper};
 use super::linker::Linker;
 use super::write::FreeIds;
 use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
-use crate::index::{HnswSettings, Progress, Segments, VectorIndex};
+use crate::index::{HnswSettings, Progress, Quantisation, Segments, VectorIndex, check_unit};
 use crate::model::Calibration;
-use crate::store::{BankFacts, Banks, FORMAT, Store, Verification};
+use crate::store::{BankFacts, Banks, FORMAT, Record, Store, Verification};
 use crate::{Error, Result};
 
 /// Vectors that go into the index at once while a bank is opened.
@@ -41,8 +42,10 @@ pub(super) struct Shared {
     /// Held by the one thread that commits.
     pub(super) writing: Mutex<FreeIds>,
     pub(super) catalogue: RwLock<Catalogue>,
-    pub(super) index: Arc<dyn VectorIndex>,
-    pub(super) store: Store,
+    pub(super) index: Arc<Segments>,
+    /// Graphs that were found damaged when the bank was opened, and are made again.
+    damaged_graphs: u64,
+    pub(super) store: Arc<Store>,
 }
 
 /// The model that a bank encodes with.
@@ -89,6 +92,18 @@ impl Model {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BankSettings {
     pub description: String,
+    /// How the graphs of its index see the vectors. What they find is scored by the exact ones all the same.
+    pub quantisation: Quantisation,
+}
+
+impl BankSettings {
+    pub(super) fn of(facts: &BankFacts) -> Result<Self> {
+        let quantisation = match &*facts.quantisation {
+            "" => Quantisation::default(),
+            name => name.parse()?,
+        };
+        Ok(Self { description: facts.description.clone(), quantisation })
+    }
 }
 
 /// What a bank is and holds.
@@ -103,10 +118,15 @@ pub struct BankStatus {
     pub bytes_on_disk: u64,
     /// Questions in the graph of an open bank; the others are compared one by one.
     pub questions_in_graph: u64,
+    /// Bytes that searches of an open bank need in memory: graphs, codes and ids, and vectors that wait for a graph.
+    pub index_bytes: u64,
+    /// Graphs that were damaged when the bank was opened. They are made again of the vectors.
+    pub damaged_graphs: u64,
 }
 
 impl Bank {
-    /// Opens a bank and reads all of it, checking every checksum. `progress` is told of questions read.
+    /// Opens a bank: reads every question and every graph, checking every checksum. Vectors that lie in segments are
+    /// checked when they are first used. `progress` is told of questions read.
     pub(super) fn open(
         banks: &Banks,
         name: &BankName,
@@ -115,51 +135,46 @@ impl Bank {
         progress: &Progress<'_>,
     ) -> Result<Self> {
         let (store, facts) = Store::open(banks, name.as_str(), model.encoder.fingerprint())?;
-        if facts.dimension != model.encoder.dimension() {
-            let received = format!("{} in the bank's description", facts.dimension);
+        let store = Arc::new(store);
+        let dimension = facts.dimension;
+        if dimension != model.encoder.dimension() {
+            let received = format!("{dimension} in the bank's description");
             let expected = format!("{}, the model's width", model.encoder.dimension());
             return Err(Error::invalid(format!("width of bank `{name}`"), expected, received));
         }
-        let index: Arc<dyn VectorIndex> = Arc::new(Segments::new(facts.dimension, graph.unwrap_or_default())?);
-        let mut catalogue = Catalogue::default();
-        let mut loaded: Vec<(u32, Vec<f32>)> = Vec::with_capacity(LOADED_AT_ONCE);
-        let flush = |loaded: &mut Vec<(u32, Vec<f32>)>| {
-            let items: Vec<_> = loaded.iter().map(|(id, vector)| (*id, vector.as_slice())).collect();
-            let inserted = index.insert(&items).map_err(|e| Error::corrupt(banks.path(name.as_str()), e.to_string()));
-            loaded.clear();
-            inserted
-        };
-        let total = store.counts().questions;
-        store.load(&mut |stored| {
-            let question = checked(stored.record, &stored.vector, facts.dimension)?;
-            if catalogue.internal(&question.id).is_some() {
-                let comment = format!("question `{}` is there twice", question.id);
-                return Err(Error::corrupt(banks.path(name.as_str()), comment));
-            }
-            catalogue.insert(stored.id, &question);
-            loaded.push((stored.id, stored.vector));
-            if loaded.len() == LOADED_AT_ONCE {
-                flush(&mut loaded)?;
-                progress(catalogue.len(), total);
-            }
-            Ok(())
+        let settings = BankSettings::of(&facts)?;
+        let quantisation = settings.quantisation;
+        let index = Segments::new(dimension, HnswSettings { quantisation, ..graph.unwrap_or_default() })?;
+        let index = Arc::new(index.kept_by(Arc::new(StoreKeeper(Arc::clone(&store)))));
+        let files = store.segments();
+        // The graphs are read while the questions are.
+        let (catalogue, graphs) = std::thread::scope(|scope| {
+            let graphs = scope.spawn(|| files.iter().map(|file| keeper::read(file, dimension)).collect::<Vec<_>>());
+            let catalogue = load(&store, &index, progress);
+            let graphs = graphs.join().map_err(|_| Error::Internal("reading the graphs panicked".to_owned()));
+            Ok::<_, Error>((catalogue?, graphs?))
         })?;
-        flush(&mut loaded)?;
-        progress(total, total);
-        let linker = graph.map(|_| Linker::start(name.as_str(), Arc::clone(&index))).transpose()?;
+        let mut damaged_graphs = 0;
+        for (file, graph) in files.iter().zip(graphs) {
+            damaged_graphs += u64::from(keeper::adopt(&index, file, graph, catalogue.live())?);
+        }
+        let maintained: Arc<dyn VectorIndex> = Arc::clone(&index) as _;
+        let linker = graph.map(|_| Linker::start(name.as_str(), maintained)).transpose()?;
         if let Some(linker) = &linker {
             linker.call();
         }
         let shared = Shared {
             name: name.clone(),
-            settings: BankSettings { description: facts.description },
+            settings,
             banks: banks.clone(),
             model,
             deleted: AtomicBool::new(false),
             linker,
-            writing: Mutex::new(FreeIds::beside(catalogue.live())),
+            // An id that a segment has, of a question that is gone, would bring its vector back.
+            writing: Mutex::new(FreeIds::beside(&(catalogue.live() | store.ids_in_segments()))),
             catalogue: RwLock::new(catalogue),
             index,
+            damaged_graphs,
             store,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -209,6 +224,8 @@ impl Bank {
             model_fingerprint: shared.model.encoder.fingerprint().to_owned(),
             bytes_on_disk: shared.banks.bytes_on_disk(shared.name.as_str())?,
             questions_in_graph: shared.index.maintained() as u64,
+            index_bytes: shared.index.bytes() as u64,
+            damaged_graphs: shared.damaged_graphs,
         })
     }
 
@@ -254,6 +271,39 @@ impl Bank {
     }
 }
 
+/// Reads the questions, and puts the vectors that are in no segment into the index.
+fn load(store: &Store, index: &Segments, progress: &Progress<'_>) -> Result<Catalogue> {
+    let mut catalogue = Catalogue::default();
+    let total = store.counts().questions;
+    let mut waiting: Vec<(u32, Vec<f32>)> = Vec::with_capacity(LOADED_AT_ONCE);
+    let flush = |waiting: &mut Vec<(u32, Vec<f32>)>| {
+        let items: Vec<_> = waiting.iter().map(|(id, vector)| (*id, vector.as_slice())).collect();
+        let inserted = index.insert(&items);
+        waiting.clear();
+        inserted
+    };
+    let mut record = |internal, record: Record| {
+        let question = Question::from_record(record)?;
+        if catalogue.internal(&question.id).is_some() {
+            return Err(Error::corrupt("a question", format!("`{}` is there twice", question.id)));
+        }
+        catalogue.insert(internal, &question);
+        if catalogue.len() % LOADED_AT_ONCE as u64 == 0 {
+            progress(catalogue.len(), total);
+        }
+        Ok(())
+    };
+    let mut vector = |internal, vector: Vec<f32>| {
+        check_unit(&vector, index.dimension()).map_err(|e| Error::corrupt("a question's vector", e.to_string()))?;
+        waiting.push((internal, vector));
+        if waiting.len() == LOADED_AT_ONCE { flush(&mut waiting) } else { Ok(()) }
+    };
+    store.load(&mut record, &mut vector)?;
+    flush(&mut waiting)?;
+    progress(total, total);
+    Ok(catalogue)
+}
+
 impl Shared {
     /// Refuses a bank that was deleted while it was open.
     pub(super) fn check_not_deleted(&self) -> Result<()> {
@@ -271,6 +321,7 @@ impl Shared {
             model_fingerprint: self.model.encoder.fingerprint().to_owned(),
             dimension: self.index.dimension(),
             description: self.settings.description.clone(),
+            quantisation: self.settings.quantisation.name().to_owned(),
         }
     }
 

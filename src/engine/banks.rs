@@ -118,6 +118,13 @@ impl Engine {
         self.rebuilt(|shared| shared.graph = None)
     }
 
+    /// The same engine, whose banks have graphs of this shape; how these see the vectors is each bank's own. Its banks
+    /// are opened anew.
+    #[must_use]
+    pub fn with_graphs(&self, settings: HnswSettings) -> Self {
+        self.rebuilt(|shared| shared.graph = Some(settings))
+    }
+
     fn rebuilt(&self, change: impl FnOnce(&mut Shared)) -> Self {
         let Shared { banks, model, graph, .. } = &*self.shared;
         let mut shared = Shared { banks: banks.clone(), model: model.clone(), graph: *graph, slots: Mutex::default() };
@@ -135,6 +142,7 @@ impl Engine {
             model_fingerprint: self.fingerprint().to_owned(),
             dimension: self.dimension(),
             description: settings.description,
+            quantisation: settings.quantisation.name().to_owned(),
         };
         self.shared.banks.create(name.as_str(), &facts)?;
         self.bank(name)
@@ -179,6 +187,7 @@ impl Engine {
         let mut slot = slot.lock();
         let Some(bank) = &*slot else { return self.shared.banks.delete(name.as_str(), false) };
         let writing = bank.shared.writing.lock(); // a commit that runs is finished first
+        bank.shared.store.retire();
         self.shared.banks.delete(name.as_str(), true)?;
         bank.shared.deleted.store(true, Ordering::Release);
         drop(writing);
@@ -202,13 +211,15 @@ impl Engine {
             let facts = self.shared.banks.facts(name.as_str())?;
             let counts = self.shared.banks.counts(name.as_str())?;
             Ok(BankStatus {
-                settings: BankSettings { description: facts.description },
+                settings: BankSettings::of(&facts)?,
                 questions: counts.questions,
                 faqs: counts.faqs,
                 dimension: facts.dimension,
                 model_fingerprint: facts.model_fingerprint,
                 bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
                 questions_in_graph: 0,
+                index_bytes: 0,
+                damaged_graphs: 0,
                 name,
             })
         };

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::index::VectorIndex;
 use crate::{Error, Result};
+
+/// How long nobody writes before vectors are linked. A bulk load that is linked as it comes is linked again and again.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Vectors that wait for a graph at most; comparing with so many takes some milliseconds.
+const MOST_WAITING: usize = 32_768;
 
 /// Runs [`VectorIndex::maintain`] whenever it is told that there may be work. Stops when dropped.
 pub(super) struct Linker {
@@ -45,6 +52,7 @@ impl Linker {
 
 fn run(bank: &str, index: &dyn VectorIndex, called: &Receiver<()>, stop: &AtomicBool) {
     while called.recv().is_ok() && !stop.load(Ordering::Relaxed) {
+        wait_for_quiet(index, called);
         let (before, started) = (index.maintained(), std::time::Instant::now());
         index.maintain(stop, &|_, _| ());
         let linked = index.maintained();
@@ -56,6 +64,15 @@ fn run(bank: &str, index: &dyn VectorIndex, called: &Receiver<()>, stop: &Atomic
                 seconds = started.elapsed().as_secs(),
                 "linked vectors"
             );
+        }
+    }
+}
+
+fn wait_for_quiet(index: &dyn VectorIndex, called: &Receiver<()>) {
+    while index.len().saturating_sub(index.maintained()) < MOST_WAITING {
+        match called.recv_timeout(QUIET) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
         }
     }
 }

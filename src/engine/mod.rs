@@ -16,6 +16,7 @@ mod expand;
 mod files;
 mod filter;
 mod import;
+mod keeper;
 mod linker;
 mod lookup;
 mod question;
@@ -35,4 +36,5 @@ pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
 pub use write::UpsertOutcome;
 
+pub use crate::index::Quantisation;
 pub use crate::store::{Damage, SnapshotFacts, Verification};

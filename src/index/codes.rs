@@ -5,6 +5,8 @@ use half::slice::HalfFloatSliceExt;
 
 use super::aligned::Aligned;
 use super::distance::{Gather, LINE, kernels};
+use super::stored::CheckedRows;
+use crate::{Error, Result};
 
 /// How a segment keeps the rows that its walks compare. What they find is scored again by the exact vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +20,33 @@ pub enum Quantisation {
     Int8,
 }
 
+impl std::str::FromStr for Quantisation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || Self::ALL.into_iter().find(|quantisation| quantisation.name() == name);
+        known().ok_or_else(|| Error::invalid("quantisation", Self::ALL.map(Self::name).join(", "), name))
+    }
+}
+
 impl Quantisation {
+    /// All of them, in an order that never changes.
+    pub const ALL: [Self; 3] = [Self::Off, Self::F16, Self::Int8];
+
+    /// Its name: `off`, `f16` or `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// Bytes from one row to the next: whole cache lines.
+    fn stride(self, dimension: usize) -> usize {
+        (dimension * self.size()).next_multiple_of(LINE)
+    }
+
     /// Bytes of a component.
     fn size(self) -> usize {
         match self {
@@ -45,11 +73,36 @@ pub(super) struct Codes {
     quantisation: Quantisation,
     /// Bytes from one row to the next.
     stride: usize,
-    rows: Aligned,
+    rows: Rows,
     /// By which the bytes of a row are multiplied; empty unless the rows are bytes.
     scales: Vec<f32>,
     len: usize,
     gather: Gather,
+}
+
+/// Where rows lie.
+#[derive(Debug)]
+enum Rows {
+    Memory(Aligned),
+    /// Never written.
+    File(CheckedRows),
+}
+
+impl Rows {
+    #[inline(always)]
+    fn as_ptr(&self) -> *const u8 {
+        match self {
+            Self::Memory(rows) => rows.as_ptr(),
+            Self::File(rows) => rows.bytes().as_ptr(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Memory(rows) => rows.as_ref(),
+            Self::File(rows) => rows.bytes(),
+        }
+    }
 }
 
 /// A query in the form that rows are compared with; to be used again and again.
@@ -62,19 +115,87 @@ pub(super) struct Prepared {
 impl Codes {
     /// Room for `n` rows of `dimension` components, at most [`MOST_COMPONENTS`], all zero.
     pub(super) fn zeroed(quantisation: Quantisation, dimension: usize, n: usize) -> Self {
-        debug_assert!(dimension <= MOST_COMPONENTS);
-        let stride = (dimension * quantisation.size()).next_multiple_of(LINE);
         let scales = if quantisation == Quantisation::Int8 { vec![0.0; n] } else { Vec::new() };
+        Self::over(quantisation, dimension, n, Rows::Memory(Aligned::zeroed(n * quantisation.stride(dimension))), scales)
+    }
+
+    fn over(quantisation: Quantisation, dimension: usize, len: usize, rows: Rows, scales: Vec<f32>) -> Self {
+        debug_assert!(dimension <= MOST_COMPONENTS);
         let gather = match quantisation {
             Quantisation::Off => kernels().f32,
             Quantisation::F16 => kernels().f16,
             Quantisation::Int8 => kernels().int8,
         };
-        Self { quantisation, stride, rows: Aligned::zeroed(n * stride), scales, len: n, gather }
+        Self { quantisation, stride: quantisation.stride(dimension), rows, scales, len, gather }
+    }
+
+    /// Codes as [`Codes::parts`] gave them.
+    ///
+    /// # Errors
+    /// There are more or fewer rows or scales than `n`, or a scale is none.
+    pub(super) fn from_parts(
+        quantisation: Quantisation,
+        dimension: usize,
+        n: usize,
+        (rows, scales): (&[u8], &[f32]),
+    ) -> Result<Self> {
+        let scaled = if quantisation == Quantisation::Int8 { n } else { 0 };
+        if rows.len() != n * quantisation.stride(dimension) || scales.len() != scaled {
+            let expected = format!("{n} rows of {} bytes", quantisation.stride(dimension));
+            let received = format!("{} bytes and {} scales", rows.len(), scales.len());
+            return Err(Error::invalid("codes of a segment", expected, received));
+        }
+        if let Some(bad) = scales.iter().find(|scale| !(scale.is_finite() && **scale >= 0.0)) {
+            return Err(Error::invalid("scale of a row", "a number, 0 or more", bad));
+        }
+        let rows = Rows::Memory(Aligned::copy_of(rows));
+        Ok(Self::over(quantisation, dimension, n, rows, scales.to_vec()))
+    }
+
+    /// Rows and scales, to be written down.
+    pub(super) fn parts(&self) -> (&[u8], &[f32]) {
+        (&self.rows.bytes()[..self.len * self.stride], &self.scales)
+    }
+
+    /// `n` exact rows that lie in a file.
+    ///
+    /// # Errors
+    /// See [`CheckedRows::new`].
+    pub(super) fn stored(dimension: usize, n: usize, rows: std::sync::Arc<dyn super::StoredRows>) -> Result<Self> {
+        let rows = Rows::File(CheckedRows::new(rows, n, Quantisation::Off.stride(dimension))?);
+        Ok(Self::over(Quantisation::Off, dimension, n, rows, Vec::new()))
+    }
+
+    /// Whether the rows lie in a file.
+    pub(super) fn in_a_file(&self) -> bool {
+        matches!(self.rows, Rows::File(_))
+    }
+
+    /// Refuses a row that lies damaged in a file.
+    ///
+    /// # Errors
+    /// See [`StoredRows::check`](super::StoredRows::check).
+    #[inline]
+    pub(super) fn check(&self, id: u32) -> Result<()> {
+        match &self.rows {
+            Rows::Memory(_) => Ok(()),
+            Rows::File(rows) => rows.check(id),
+        }
+    }
+
+    fn written(&mut self) -> &mut Aligned {
+        match &mut self.rows {
+            Rows::Memory(rows) => rows,
+            Rows::File(_) => unreachable!("only rows made by `zeroed` are written"),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(super) fn quantisation(&self) -> Quantisation {
+        self.quantisation
     }
 
     /// Forgets all rows but the first `n`, and frees their room.
@@ -85,12 +206,17 @@ impl Codes {
         self.len = n;
         self.scales.truncate(self.len);
         self.scales.shrink_to_fit();
-        self.rows.truncate(self.len * self.stride);
+        let bytes = self.len * self.stride;
+        self.written().truncate(bytes);
     }
 
     /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.rows.len() + size_of_val(self.scales.as_slice())
+        let rows = match &self.rows {
+            Rows::Memory(rows) => rows.len(),
+            Rows::File(_) => 0,
+        };
+        rows + size_of_val(self.scales.as_slice())
     }
 
     /// Whether two rows are equal.
@@ -101,13 +227,14 @@ impl Codes {
 
     /// Bytes of row `id`.
     pub(super) fn row(&self, id: u32) -> &[u8] {
-        &self.rows.as_ref()[id as usize * self.stride..][..self.stride]
+        &self.rows.bytes()[id as usize * self.stride..][..self.stride]
     }
 
     /// Writes row `id`, which is within the room; `vector` is of the rows' width.
     pub(super) fn set(&mut self, id: u32, vector: &[f32]) {
-        let row = &mut self.rows.as_mut::<u8>()[id as usize * self.stride..][..self.stride];
-        match self.quantisation {
+        let (quantisation, stride) = (self.quantisation, self.stride);
+        let row = &mut self.written().as_mut::<u8>()[id as usize * stride..][..stride];
+        match quantisation {
             Quantisation::Off => bytemuck::cast_slice_mut(row)[..vector.len()].copy_from_slice(vector),
             Quantisation::F16 => {
                 let halves: &mut [u16] = bytemuck::cast_slice_mut(row);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use roaring::RoaringBitmap;
@@ -13,7 +14,7 @@ use super::run::Run;
 use super::scratch::{MOST_NODES, Pool, Scratch};
 use super::top::Top;
 use super::walk::Walk;
-use super::{HnswSettings, Neighbour, Progress, check_unit};
+use super::{HnswSettings, Neighbour, Progress, StoredRows, check_unit};
 use crate::{Error, Result};
 
 /// Candidates that are scored again by the exact vectors, for each neighbour wanted and beside that: rows of bytes
@@ -59,6 +60,10 @@ pub struct FrozenParts<'a> {
     pub links: usize,
     /// The lowest first: lists of neighbours, short ones filled up with their own node.
     pub layers: Vec<&'a [u32]>,
+    /// The nodes' rows as walks see them, each whole cache lines; none where those are the exact vectors.
+    pub codes: &'a [u8],
+    /// By which each row of bytes is multiplied.
+    pub scales: &'a [f32],
 }
 
 impl Frozen {
@@ -91,11 +96,16 @@ impl Frozen {
         let graph = build(&nodes.codes, &nodes.levels, settings, threads, stop, progress)?;
         let Nodes { codes, numbers, mut twins, .. } = nodes;
         twins.sort_unstable();
-        let (ids, vectors) = items.iter().copied().unzip();
-        Ok(Self::assemble(dimension, settings.quantisation, ids, vectors, codes, graph, numbers, twins))
+        let ids = items.iter().map(|&(id, _)| id).collect();
+        let (run, codes) = if settings.quantisation == Quantisation::Off {
+            (Run::over(ids, codes, Some(places(&numbers, &twins))), None)
+        } else {
+            (Run::new(ids, dimension, items.iter().map(|&(_, vector)| vector)), Some(codes))
+        };
+        Ok(Self { run, codes, graph, numbers, twins, dimension })
     }
 
-    /// A segment of its parts and its vectors, in the order of the ids. The codes are made again.
+    /// A segment of its parts and its vectors.
     ///
     /// # Errors
     /// The parts are damaged, or are not those of the vectors; nothing that a walk relies on is taken on trust.
@@ -103,15 +113,15 @@ impl Frozen {
         dimension: usize,
         quantisation: Quantisation,
         parts: &FrozenParts<'_>,
-        vectors: Vec<&[f32]>,
+        rows: Arc<dyn StoredRows>,
     ) -> Result<Self> {
-        let &FrozenParts { ids, numbers, twins, links, ref layers } = parts;
+        let &FrozenParts { ids, numbers, twins, links, ref layers, codes, scales } = parts;
         let damaged = |expected: String, received: String| Error::invalid("parts of a segment", expected, received);
         let graph = FlatGraph::from_parts(links, layers.iter().copied())?;
-        let sizes = [ids.len(), numbers.len() + twins.len()];
-        if sizes != [vectors.len(); 2] || graph.len() != numbers.len() || dimension > MOST_COMPONENTS {
-            let expected = format!("{} vectors, and as many numbers", vectors.len());
-            return Err(damaged(expected, format!("{sizes:?}, and {} nodes", graph.len())));
+        if numbers.len() + twins.len() != ids.len() || graph.len() != numbers.len() || dimension > MOST_COMPONENTS {
+            let expected = format!("{} vectors, and as many numbers", ids.len());
+            let received = format!("{} and {}, and {} nodes", numbers.len(), twins.len(), graph.len());
+            return Err(damaged(expected, received));
         }
         if !ids.is_sorted_by(|a, b| a < b) || !twins.is_sorted() {
             return Err(damaged("sorted ids and twins".to_owned(), "others".to_owned()));
@@ -119,38 +129,44 @@ impl Frozen {
         let all: RoaringBitmap = numbers.iter().copied().chain(twins.iter().map(|&[_, number]| number)).collect();
         let most = all.max().map_or(0, |most| most as usize);
         let node = twins.last().map_or(0, |&[node, _]| node as usize);
-        if all.len() as usize != vectors.len() || most >= vectors.len() || node >= numbers.len() {
+        if all.len() as usize != ids.len() || most >= ids.len() || node >= numbers.len() {
             return Err(damaged("each vector in one node".to_owned(), "one in several, or in none".to_owned()));
         }
-        let mut codes = Codes::zeroed(quantisation, dimension, numbers.len());
-        vectors.iter().try_for_each(|vector| check_unit(vector, dimension))?;
-        numbers.iter().zip(0..).for_each(|(&number, node)| codes.set(node, vectors[number as usize]));
-        let (numbers, twins) = (numbers.to_vec(), twins.to_vec());
-        Ok(Self::assemble(dimension, quantisation, ids.to_vec(), vectors, codes, graph, numbers, twins))
+        let run = Run::stored(ids.to_vec(), dimension, rows)?;
+        let (run, codes) = if quantisation == Quantisation::Off {
+            // Walks jump about among the exact rows: these are read into memory, in the order of the nodes.
+            run.check_all()?;
+            let mut rows = Codes::zeroed(quantisation, dimension, numbers.len());
+            numbers.iter().zip(0..).for_each(|(&number, node)| rows.set(node, run.vector(number, dimension)));
+            (Run::over(ids.to_vec(), rows, Some(places(numbers, twins))), None)
+        } else {
+            (run, Some(Codes::from_parts(quantisation, dimension, numbers.len(), (codes, scales))?))
+        };
+        Ok(Self { run, codes, graph, numbers: numbers.to_vec(), twins: twins.to_vec(), dimension })
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn assemble(
-        dimension: usize,
-        quantisation: Quantisation,
-        ids: Vec<u32>,
-        vectors: Vec<&[f32]>,
-        codes: Codes,
-        graph: FlatGraph,
-        numbers: Vec<u32>,
-        twins: Vec<[u32; 2]>,
-    ) -> Self {
-        let (run, codes) = if quantisation == Quantisation::Off {
-            (Run::over(ids, codes, Some(places(&numbers, &twins))), None)
-        } else {
-            (Run::new(ids, dimension, vectors.into_iter()), Some(codes))
-        };
-        Self { run, codes, graph, numbers, twins, dimension }
+    /// Has the exact vectors read from a file from now on, where the walks do not need them in memory.
+    ///
+    /// # Errors
+    /// The rows are too few.
+    pub(super) fn rest_on(&mut self, rows: Arc<dyn StoredRows>) -> Result<()> {
+        if self.codes.is_some() {
+            self.run = Run::stored(self.run.ids().to_vec(), self.dimension, rows)?;
+        }
+        Ok(())
+    }
+
+    /// The exact vectors, in the order of the ids.
+    pub fn vectors(&self) -> impl Iterator<Item = &[f32]> {
+        self.run.items(self.dimension).map(|(_, vector)| vector)
     }
 
     /// What it is besides its vectors.
     pub fn parts(&self) -> FrozenParts<'_> {
+        let (codes, scales) = self.codes.as_ref().map(Codes::parts).unwrap_or_default();
         FrozenParts {
+            codes,
+            scales,
             ids: self.run.ids(),
             numbers: &self.numbers,
             twins: &self.twins,
@@ -172,6 +188,11 @@ impl Frozen {
         self.codes().bytes() + self.graph.bytes() + self.run.bytes() + maps
     }
 
+    /// How its walks see the vectors.
+    pub fn quantisation(&self) -> Quantisation {
+        self.codes().quantisation()
+    }
+
     pub(super) fn dimension(&self) -> usize {
         self.dimension
     }
@@ -185,7 +206,7 @@ impl Frozen {
     }
 
     /// The numbers of a node's vectors.
-    fn vectors(&self, node: u32) -> impl Iterator<Item = u32> {
+    fn numbers_of(&self, node: u32) -> impl Iterator<Item = u32> {
         let start = match self.twins.is_empty() {
             true => 0,
             false => self.twins.partition_point(|&[other, _]| other < node),
@@ -201,8 +222,11 @@ impl Frozen {
     pub fn search(&self, vector: &[f32], k: usize, width: usize, pool: &Pool) -> Result<Vec<Neighbour>> {
         check_unit(vector, self.dimension)?;
         let mut top = Top::new(k);
-        pool.with(|scratch| self.walk(vector, k, width, scratch, &mut top));
-        Ok(top.into_best_first())
+        let damage = pool.with(|scratch| {
+            self.walk(vector, k, width, scratch, &mut top);
+            scratch.damage.take()
+        });
+        damage.map_or_else(|| Ok(top.into_best_first()), Err)
     }
 
     /// Shows `top` the nearest `k` and a few more. Returns whether it found as many as it could.
@@ -228,7 +252,7 @@ impl Frozen {
             self.explore(vector, (width as f64 / share).ceil() as usize, scratch);
         } else {
             self.prepare(vector, scratch);
-            let passes = |node| self.vectors(node).any(|number| inside.contains(self.run.id(number)));
+            let passes = |node| self.numbers_of(node).any(|number| inside.contains(self.run.id(number)));
             // SAFETY: see `explore`.
             let in_time = unsafe {
                 let walk = Walk::new(&self.graph, self.codes());
@@ -271,7 +295,7 @@ impl Frozen {
         numbers.clear();
         for found in scratch.beam.iter() {
             let passes = |number: &u32| inside.is_none_or(|inside| inside.contains(self.run.id(*number)));
-            numbers.extend(self.vectors(found.node).filter(passes));
+            numbers.extend(self.numbers_of(found.node).filter(passes));
             if numbers.len() >= wanted {
                 break;
             }
@@ -330,7 +354,7 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::clustered;
+    use super::super::tests::{clustered, in_a_file};
     use super::*;
 
     fn segment(vectors: &[Vec<f32>], quantisation: Quantisation) -> Frozen {
@@ -354,8 +378,7 @@ mod tests {
         for quantisation in [Quantisation::Off, Quantisation::F16, Quantisation::Int8] {
             let segment = segment(&vectors, quantisation);
             assert_eq!((segment.len(), segment.twins.len()), (900, 50));
-            let given = vectors.iter().map(Vec::as_slice).collect();
-            let again = Frozen::from_parts(24, quantisation, &segment.parts(), given).unwrap();
+            let again = Frozen::from_parts(24, quantisation, &segment.parts(), in_a_file(&vectors)).unwrap();
             for vector in &vectors[..40] {
                 let found = segment.search(vector, 7, 20, &pool).unwrap();
                 assert_eq!(found, again.search(vector, 7, 20, &pool).unwrap());
@@ -379,9 +402,9 @@ mod tests {
     fn damaged_parts_are_refused() {
         let vectors = with_twins();
         let segment = segment(&vectors, Quantisation::Int8);
-        let given: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+        let given = in_a_file(&vectors);
         let refused = |parts: &FrozenParts<'_>| {
-            assert!(Frozen::from_parts(24, Quantisation::Int8, parts, given.clone()).is_err());
+            assert!(Frozen::from_parts(24, Quantisation::Int8, parts, Arc::clone(&given)).is_err());
         };
         let parts = segment.parts();
         assert!(parts.layers.len() > 2, "there are upper layers to damage");
@@ -413,6 +436,13 @@ mod tests {
         let mut twins = parts.twins.to_vec();
         twins[49][0] = 850;
         refused(&FrozenParts { twins: &twins, ..parts.clone() });
+        refused(&FrozenParts { codes: &parts.codes[64..], ..parts.clone() });
+        refused(&FrozenParts { scales: &parts.scales[1..], ..parts.clone() });
+        let mut scales = parts.scales.to_vec();
+        scales[3] = f32::NAN;
+        refused(&FrozenParts { scales: &scales, ..parts.clone() });
+        let few = in_a_file(&vectors[1..]);
+        assert!(Frozen::from_parts(24, Quantisation::Int8, &parts, few).is_err());
         let mut ids = parts.ids.to_vec();
         ids.swap(0, 1);
         refused(&FrozenParts { ids: &ids, ..parts });

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `segments`, `snapshot` | the index that grows: what waits, what has a graph, what is merged when |
 //! | `frozen` | one segment: [`Frozen`] |
-//! | `run` | exact vectors in the order of their ids |
+//! | `run`, `stored` | exact vectors in the order of their ids, in memory or in a file |
 //! | `codes` | the rows that walks compare: f32, f16 or bytes |
 //! | `flat`, `build`, `walk` | the graph, how it is built, how it is searched |
 //! | `scratch`, `aligned` | what walks write on; memory in whole cache lines |
@@ -28,6 +28,7 @@ mod scratch;
 mod segments;
 mod settings;
 mod snapshot;
+mod stored;
 mod top;
 mod walk;
 
@@ -43,6 +44,7 @@ pub use frozen::{Frozen, FrozenParts};
 pub use scratch::Pool;
 pub use segments::Segments;
 pub use settings::HnswSettings;
+pub use stored::{Keeper, StoredRows};
 
 use crate::{Error, Result};
 

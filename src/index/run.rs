@@ -1,11 +1,14 @@
 //! Exact vectors, sorted by their ids.
 
+use std::sync::Arc;
+
 use roaring::RoaringBitmap;
 
-use super::Neighbour;
 use super::codes::{Codes, Quantisation};
 use super::scratch::Scratch;
 use super::top::Top;
+use super::{Neighbour, StoredRows};
+use crate::Result;
 
 /// Rows scored at once: their numbers and scores stay in the nearest cache.
 const AT_ONCE: usize = 256;
@@ -28,6 +31,15 @@ impl Run {
         let mut rows = Codes::zeroed(Quantisation::Off, dimension, ids.len());
         vectors.zip(0..).for_each(|(vector, row)| rows.set(row, vector));
         Self::over(ids, rows, None)
+    }
+
+    /// `ids` ascend; their rows lie in a file.
+    ///
+    /// # Errors
+    /// See [`Codes::stored`].
+    pub(super) fn stored(ids: Vec<u32>, dimension: usize, rows: Arc<dyn StoredRows>) -> Result<Self> {
+        let rows = Codes::stored(dimension, ids.len(), rows)?;
+        Ok(Self::over(ids, rows, None))
     }
 
     /// `ids` ascend; each has a row, at its place if there are places.
@@ -54,14 +66,31 @@ impl Run {
         &self.members
     }
 
+    /// Whether the vectors lie in a file, so that they must be checked before they are used.
+    pub(super) fn in_a_file(&self) -> bool {
+        self.rows.in_a_file()
+    }
+
     pub(super) fn rows(&self) -> &Codes {
         &self.rows
     }
 
+    /// Refuses rows that lie damaged in a file; looks at all.
+    ///
+    /// # Errors
+    /// Names the first.
+    pub(super) fn check_all(&self) -> Result<()> {
+        (0..self.ids.len() as u32).try_for_each(|number| self.rows.check(self.place(number)))
+    }
+
     /// Ids and vectors, `dimension` components wide.
     pub(super) fn items(&self, dimension: usize) -> impl Iterator<Item = (u32, &[f32])> {
-        let vector = move |number: usize| &bytemuck::cast_slice(self.rows.row(self.place(number as u32)))[..dimension];
-        self.ids.iter().enumerate().map(move |(number, &id)| (id, vector(number)))
+        self.ids.iter().zip(0..).map(move |(&id, number)| (id, self.vector(number, dimension)))
+    }
+
+    /// A vector, by its number in the order of the ids.
+    pub(super) fn vector(&self, number: u32, dimension: usize) -> &[f32] {
+        &bytemuck::cast_slice(self.rows.row(self.place(number)))[..dimension]
     }
 
     fn place(&self, number: u32) -> u32 {
@@ -110,7 +139,7 @@ impl Run {
 
     /// Shows `top` the vectors of these numbers, in the order of the ids.
     pub(super) fn score(&self, vector: &[f32], numbers: &[u32], scratch: &mut Scratch, top: &mut Top) {
-        let Scratch { exact, ids, scores, .. } = scratch;
+        let Scratch { exact, ids, scores, damage, .. } = scratch;
         self.rows.prepare(vector, exact);
         ids.clear();
         ids.extend(numbers.iter().map(|&number| self.place(number)));
@@ -119,8 +148,11 @@ impl Run {
         assert!(ids.iter().all(|&row| (row as usize) < self.rows.len()), "a place of a run is not among its rows");
         // SAFETY: just checked; the query was prepared by these rows.
         unsafe { self.rows.score(exact, ids, scores) };
-        for (&number, &score) in numbers.iter().zip(&*scores) {
-            top.push(Neighbour { id: self.id(number), score });
+        for ((&number, &row), &score) in numbers.iter().zip(&*ids).zip(&*scores) {
+            match self.rows.check(row) {
+                Ok(()) => top.push(Neighbour { id: self.id(number), score }),
+                Err(error) => *damage = Some(error),
+            }
         }
         ids.clear();
     }

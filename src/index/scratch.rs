@@ -126,6 +126,8 @@ pub(super) struct Scratch {
     pub(super) scores: Vec<f32>,
     /// Vectors of a run.
     pub(super) numbers: Vec<u32>,
+    /// A vector that should have been scored and is damaged; whoever searches takes it.
+    pub(super) damage: Option<crate::Error>,
     /// For walks under a filter: nodes to expand, the best of them on top.
     pub(super) frontier: std::collections::BinaryHeap<Ranked>,
 }

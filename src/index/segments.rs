@@ -12,7 +12,7 @@ use super::run::Run;
 use super::scratch::{Pool, Scratch};
 use super::snapshot::{Part, Snapshot};
 use super::top::Top;
-use super::{HnswSettings, Neighbour, Progress, VectorIndex, VectorQuery, check_unit};
+use super::{HnswSettings, Keeper, Neighbour, Progress, StoredRows, VectorIndex, VectorQuery, check_unit};
 use crate::{Error, Result};
 
 /// Vectors in segments that never change, as a log-structured merge tree keeps them.
@@ -33,6 +33,8 @@ pub struct Segments {
     /// Held by the one thread that links.
     maintenance: Mutex<()>,
     pool: Pool,
+    /// Where segments are kept, if they are.
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Segments {
@@ -52,7 +54,14 @@ impl Segments {
             used: Mutex::default(),
             maintenance: Mutex::default(),
             pool: Pool::default(),
+            keeper: None,
         })
+    }
+
+    /// The same index, whose segments are kept by `keeper` from now on.
+    #[must_use]
+    pub fn kept_by(self, keeper: Arc<dyn Keeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     /// The segments with a graph, to be written down.
@@ -60,26 +69,54 @@ impl Segments {
         self.snapshot().frozen.iter().map(|part| Arc::clone(&part.whole)).collect()
     }
 
-    /// Takes in a segment that was made before, all of its vectors live.
+    /// Takes in a segment that was made before; of its ids, those in `live` are.
     ///
     /// # Errors
     /// Its vectors have another width, or one of its ids was used before.
-    pub fn adopt(&self, frozen: Frozen) -> Result<()> {
+    pub fn adopt(&self, frozen: Frozen, live: &RoaringBitmap) -> Result<()> {
         if frozen.dimension() != self.dimension {
             let expected = format!("vectors of {} components", self.dimension);
             return Err(Error::invalid("segment", expected, format!("{} components", frozen.dimension())));
         }
         let members = frozen.run().members().clone();
+        self.take_in(&members, live, |next, live| next.frozen.push(Part::new(frozen, live)))
+    }
+
+    /// Takes in vectors that lie in a file, without a graph; of their ids, which ascend, those in `live` are.
+    ///
+    /// # Errors
+    /// There are fewer vectors than ids, or one of the ids was used before.
+    pub fn adopt_rows(&self, ids: &[u32], rows: Arc<dyn StoredRows>, live: &RoaringBitmap) -> Result<()> {
+        let run = Run::stored(ids.to_vec(), self.dimension, rows)?;
+        let members = run.members().clone();
+        self.take_in(&members, live, |next, live| next.runs.push(Part::new(run, live)))
+    }
+
+    fn take_in(
+        &self,
+        members: &RoaringBitmap,
+        live: &RoaringBitmap,
+        add: impl FnOnce(&mut Snapshot, u64),
+    ) -> Result<()> {
         let mut used = self.used.lock();
-        if let Some(id) = (&*used & &members).min() {
+        if let Some(id) = (&*used & members).min() {
             return Err(Error::invalid("vector id", "an id that was never used in this index", id));
         }
         let mut next = Snapshot::clone(&self.snapshot());
-        *used |= &members;
-        *Arc::make_mut(&mut next.live) |= &members;
-        next.frozen.push(Part::new(frozen, members.len()));
+        *used |= members;
+        let live = live & members;
+        *Arc::make_mut(&mut next.live) |= &live;
+        add(&mut next, live.len());
         self.publish(next);
         Ok(())
+    }
+
+    /// Bytes that searches need in memory: graphs, codes, ids, and vectors that wait.
+    pub fn bytes(&self) -> usize {
+        let snapshot = self.snapshot();
+        let waiting = snapshot.runs.iter().map(|part| part.whole.rows().bytes() + part.whole.bytes());
+        let frozen = snapshot.frozen.iter().map(|part| part.whole.bytes());
+        waiting.chain(frozen).sum()
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -142,15 +179,26 @@ impl Segments {
     /// Makes one segment; whether there was one to make.
     fn maintain_once(&self, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
         let Some((snapshot, merged)) = self.plan() else { return Ok(false) };
-        let runs = snapshot.sealed().map(|part| &*part.whole).chain(merged.iter().map(|frozen| frozen.run()));
+        let runs = || snapshot.sealed().map(|part| &*part.whole).chain(merged.iter().map(|frozen| frozen.run()));
+        runs().try_for_each(Run::check_all)?; // a damaged vector must not get a checksum that fits
         let alive = |(id, _): &(u32, &[f32])| snapshot.live.contains(*id);
-        let items: Vec<_> = runs.flat_map(|run| run.items(self.dimension)).filter(alive).collect();
-        let made = match items.is_empty() {
+        let items: Vec<_> = runs().flat_map(|run| run.items(self.dimension)).filter(alive).collect();
+        let mut made = match items.is_empty() {
             true => None,
             false => {
                 Some(Frozen::build(self.dimension, items, &self.settings, self.settings.threads(), stop, progress)?)
             }
         };
+        if let Some(keeper) = &self.keeper {
+            let dead = {
+                let used = self.used.lock();
+                &*used - &*self.snapshot().live
+            };
+            match &mut made {
+                Some(made) => made.rest_on(keeper.keep(made, &dead)?)?,
+                None => keeper.forget(&dead)?,
+            }
+        }
         let _used = self.used.lock();
         let mut next = Snapshot::clone(&self.snapshot());
         next.replace(&merged, made);
@@ -205,7 +253,7 @@ impl VectorIndex for Segments {
         let allowed = query.allowed.map(|allowed| allowed & &*snapshot.live);
         let query = VectorQuery { k: query.k.min(snapshot.live.len() as usize), ..query };
         let mut top = Top::new(query.k);
-        self.pool.with(|scratch| {
+        let damage = self.pool.with(|scratch| {
             for part in &snapshot.runs {
                 part.whole.scan(query.vector, snapshot.inside(part, allowed.as_ref()), scratch, &mut top);
             }
@@ -214,8 +262,9 @@ impl VectorIndex for Segments {
                 let found = self.search_frozen(&part.whole, query, inside, scratch);
                 found.into_best_first().into_iter().for_each(|neighbour| top.push(neighbour));
             }
+            scratch.damage.take()
         });
-        Ok(top.into_best_first())
+        damage.map_or_else(|| Ok(top.into_best_first()), Err)
     }
 
     fn maintain(&self, stop: &AtomicBool, progress: &Progress<'_>) {

@@ -79,7 +79,7 @@ impl Snapshot {
         self.runs.push(Part::new(run, live));
         while let [.., a, b] = &self.runs[self.sealed..] {
             let (a_len, b_len) = (a.whole.len(), b.whole.len());
-            if 2 * b_len < a_len || a_len + b_len > LARGEST_MERGED {
+            if 2 * b_len < a_len || a_len + b_len > LARGEST_MERGED || a.whole.in_a_file() {
                 break;
             }
             let both = a.whole.items(dimension).chain(b.whole.items(dimension));

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
@@ -24,6 +25,39 @@ pub(super) fn clustered(n: usize, dimension: usize, seed: u64) -> Vec<Vec<f32>> 
         unit(centres[i % centres.len()].iter().zip(noise).map(|(c, x)| c + 0.6 * x).collect())
     };
     (0..n).map(|_| random()).enumerate().map(near).collect()
+}
+
+/// Rows in memory that pretend to lie in a file; the damaged ones are refused.
+#[derive(Debug)]
+struct InAFile {
+    rows: super::aligned::Aligned,
+    damaged: Vec<u32>,
+}
+
+impl StoredRows for InAFile {
+    fn bytes(&self) -> &[u8] {
+        self.rows.as_ref()
+    }
+    fn check(&self, number: u32) -> Result<()> {
+        match self.damaged.contains(&number) {
+            true => Err(Error::corrupt("a file", format!("vector {number} is damaged"))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn damaged_file(vectors: &[Vec<f32>], damaged: &[u32]) -> Arc<dyn StoredRows> {
+    let stride = vectors[0].len().next_multiple_of(16);
+    let mut rows = super::aligned::Aligned::zeroed(4 * stride * vectors.len());
+    for (row, vector) in rows.as_mut::<f32>().chunks_exact_mut(stride).zip(vectors) {
+        row[..vector.len()].copy_from_slice(vector);
+    }
+    Arc::new(InAFile { rows, damaged: damaged.to_vec() })
+}
+
+/// Vectors as a segment's file has them.
+pub(super) fn in_a_file(vectors: &[Vec<f32>]) -> Arc<dyn StoredRows> {
+    damaged_file(vectors, &[])
 }
 
 fn insert(index: &dyn VectorIndex, first: u32, vectors: &[Vec<f32>]) {
@@ -181,19 +215,88 @@ fn a_segment_moves_into_another_index() {
     insert(&index, 0, &vectors);
     index.maintain(&GO_ON, &|_, _| ());
     let [frozen] = &index.frozen()[..] else { panic!("one segment") };
-    let remade = || {
-        let given = vectors.iter().map(Vec::as_slice).collect();
-        Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), given).unwrap()
-    };
+    let remade = || Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), in_a_file(&vectors)).unwrap();
     let [_, _, other] = with_graphs(16, small_graph());
-    other.adopt(remade()).unwrap();
-    assert!(other.adopt(remade()).is_err(), "an id names one vector for good");
-    assert!(Segments::new(17, small_graph()).unwrap().adopt(remade()).is_err());
+    let live: RoaringBitmap = (0..2000).filter(|id| *id != 7).collect();
+    other.adopt(remade(), &live).unwrap();
+    assert!(other.adopt(remade(), &live).is_err(), "an id names one vector for good");
+    assert!(Segments::new(17, small_graph()).unwrap().adopt(remade(), &live).is_err());
+    index.remove(&[7]);
     for vector in &vectors[..50] {
         assert_eq!(search(&index, vector, 9, None, false), search(&other, vector, 9, None, false));
     }
     other.remove(&[3]);
-    assert_eq!(other.len(), 999);
+    assert_eq!(other.len(), 998);
+}
+
+#[test]
+fn a_damaged_vector_is_an_error_and_is_never_found_or_merged() {
+    let vectors = clustered(1000, 16, 13);
+    let made = Segments::new(16, small_graph()).unwrap();
+    insert(&made, 0, &vectors);
+    made.maintain(&GO_ON, &|_, _| ());
+    let ids: Vec<u32> = (0..1000).collect();
+    let live: RoaringBitmap = (0..1000).collect();
+    let [frozen] = &made.frozen()[..] else { panic!("one segment") };
+    let rows = || damaged_file(&vectors, &[400]);
+    let with_graph = Segments::new(16, small_graph()).unwrap();
+    with_graph
+        .adopt(Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), rows()).unwrap(), &live)
+        .unwrap();
+    let without = Segments::new(16, HnswSettings { freeze_from: 2000, ..small_graph() }).unwrap();
+    without.adopt_rows(&ids, rows(), &live).unwrap();
+    for index in [&with_graph, &without] {
+        let query = VectorQuery { vector: &vectors[400], k: 5, allowed: None, exact: false };
+        for exact in [true, false] {
+            let refused = index.search(VectorQuery { exact, ..query }).unwrap_err();
+            assert!(matches!(refused, Error::DataCorruption { .. }), "{refused}");
+        }
+        let others: RoaringBitmap = (0..400).collect();
+        let found = index.search(VectorQuery { allowed: Some(&others), exact: true, ..query }).unwrap();
+        assert_eq!(found.len(), 5, "what does not touch it is served");
+        insert(index, 1000, &clustered(1001, 16, 14));
+        let before = index.maintained();
+        index.maintain(&GO_ON, &|_, _| ());
+        assert_eq!(index.maintained(), before, "it is not built into another segment");
+        index.remove(&[400]);
+        assert_eq!(search(index, &vectors[400], 5, None, true).len(), 5);
+    }
+    assert!(Frozen::from_parts(16, Quantisation::Off, &frozen.parts(), rows()).is_err(), "all are read into memory");
+}
+
+/// Keeps segments in memory, and tells what it was told.
+#[derive(Default)]
+struct Shelf(parking_lot::Mutex<Vec<(Vec<u32>, RoaringBitmap)>>);
+
+impl Keeper for Shelf {
+    fn keep(&self, made: &Frozen, dead: &RoaringBitmap) -> Result<Arc<dyn StoredRows>> {
+        self.0.lock().push((made.parts().ids.to_vec(), dead.clone()));
+        Ok(in_a_file(&made.vectors().map(<[f32]>::to_vec).collect::<Vec<_>>()))
+    }
+    fn forget(&self, dead: &RoaringBitmap) -> Result<()> {
+        self.0.lock().push((Vec::new(), dead.clone()));
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_made_is_kept() {
+    let vectors = clustered(2600, 16, 15);
+    let shelf = Arc::new(Shelf::default());
+    let index = Segments::new(16, small_graph()).unwrap().kept_by(Arc::clone(&shelf) as Arc<dyn Keeper>);
+    insert(&index, 0, &vectors[..1300]);
+    index.maintain(&GO_ON, &|_, _| ());
+    let all: Vec<_> = vectors[..40].iter().map(|vector| search(&index, vector, 9, None, true)).collect();
+    insert(&index, 1300, &vectors[1300..]);
+    index.remove(&(1300..2600).collect::<Vec<_>>());
+    index.remove(&[5]);
+    index.maintain(&GO_ON, &|_, _| ());
+    index.remove(&(0..1300).collect::<Vec<_>>());
+    index.maintain(&GO_ON, &|_, _| ());
+    let kept = shelf.0.lock();
+    let sizes: Vec<_> = kept.iter().map(|(ids, dead)| (ids.len(), dead.len())).collect();
+    assert_eq!(sizes, [(1300, 0), (0, 2600)], "one segment made, and at the end nothing is left");
+    assert!(all.iter().all(|found| found.len() == 9));
 }
 
 #[test]

@@ -16,10 +16,11 @@ impl BankService for Banks {
         &self,
         request: Request<proto::CreateBankRequest>,
     ) -> Result<Response<proto::CreateBankResponse>, Status> {
-        let proto::CreateBankRequest { name, description } = request.into_inner();
+        let proto::CreateBankRequest { name, description, quantisation } = request.into_inner();
         let name = BankName::new(name)?;
         let description = limits::bytes("bank description", description, limits::DESCRIPTION_BYTES)?;
-        let create = move |engine: &Engine| engine.create_bank(&name, BankSettings { description })?.status();
+        let settings = BankSettings { description, quantisation: convert::quantisation(quantisation)? };
+        let create = move |engine: &Engine| engine.create_bank(&name, settings)?.status();
         let (status, _) = self.0.in_engine(create).await?;
         Ok(Response::new(proto::CreateBankResponse { bank: Some(convert::bank(status)) }))
     }

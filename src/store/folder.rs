@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::acknowledged::{Acknowledged, Counts};
 use super::questions::Store;
-use super::{FORMAT, questions};
+use super::whole_file::WholeFile;
+use super::{FORMAT, OLDEST, questions};
 use crate::{Error, Result};
 
 /// What never changes in a bank's life; `bank.json`.
@@ -21,6 +22,9 @@ pub struct BankFacts {
     /// Width of the vectors.
     pub dimension: usize,
     pub description: String,
+    /// How graphs see the vectors, by a name of the caller's; the caller's default where it is empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub quantisation: String,
 }
 
 /// Purposes of drafts, in their names: `.new-…` and `.deleted-…`.
@@ -101,14 +105,28 @@ impl Banks {
         }
         let damaged = |e| Error::corrupt(&path, format!("expected the facts of a bank in JSON: {e}"));
         let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if format != FORMAT {
+        if !(OLDEST..=FORMAT).contains(&format) {
             return Err(Error::invalid(
                 format!("format of bank `{name}`"),
-                format!("{FORMAT}, the one that this version of simbert reads"),
+                format!("{OLDEST} to {FORMAT}, those that this version of simbert reads"),
                 format!("{format}; open it with the version that wrote it"),
             ));
         }
         serde_json::from_slice(&bytes).map_err(damaged)
+    }
+
+    /// Notes that the bank is of the newest format, so that no older program opens it. What an older one wrote is as
+    /// the newest would have it; only the caller has the bank open.
+    ///
+    /// # Errors
+    /// The description cannot be written.
+    pub(super) fn upgrade(&self, name: &str, facts: &BankFacts) -> Result<()> {
+        let path = self.path(name).join("bank.json");
+        let mut file = WholeFile::create(&path, true)?;
+        write_facts(&mut file, &BankFacts { format: FORMAT, ..facts.clone() }, &path)?;
+        file.finish()?;
+        tracing::info!(bank = name, from = facts.format, to = FORMAT, "raised a bank's format");
+        Ok(())
     }
 
     /// The bank's size at its last acknowledged batch; read without opening it, so that it may be open elsewhere.
@@ -237,11 +255,14 @@ fn fill(draft: &Path, facts: &BankFacts) -> Result<()> {
     db.flush().map_err(|e| Error::store("make the bank", e))?;
     drop(db);
     Acknowledged::open(draft.join("acknowledged"))?.write(Counts::default())?;
-    let json = serde_json::to_vec_pretty(facts).map_err(|e| Error::Internal(e.to_string()))?;
     let path = draft.join("bank.json");
-    File::create(&path)
-        .and_then(|mut file| file.write_all(&json))
-        .map_err(|e| Error::io("write the bank's description", &path, e))
+    let mut file = File::create(&path).map_err(|e| Error::io("write the bank's description", &path, e))?;
+    write_facts(&mut file, facts, &path)
+}
+
+fn write_facts(file: &mut dyn Write, facts: &BankFacts, path: &Path) -> Result<()> {
+    let json = serde_json::to_vec_pretty(facts).map_err(|e| Error::Internal(e.to_string()))?;
+    file.write_all(&json).map_err(|e| Error::io("write the bank's description", path, e))
 }
 
 /// A name that no bank has, and no other draft.

@@ -7,7 +7,8 @@
 //! | `bank.json` | what never changes: format, model fingerprint, width, description |
 //! | `lock` | locked by the one process that has the bank open |
 //! | `acknowledged` | number of the last acknowledged batch, and counts; two checksummed slots |
-//! | `db`, `conf`, `blobs/`, `snap.*` | sled's: the questions and their vectors |
+//! | `db`, `conf`, `blobs/`, `snap.*` | sled's: the questions, vectors that came lately, and the manifest of segments |
+//! | `segments/` | files of vectors, and graphs over them, that never change |
 //!
 //! A commit is one sled batch, flushed and fsynced, and then noted in `acknowledged`; only then is it acknowledged.
 //! So a store that has lost an acknowledged batch, for whatever reason, knows it when it is opened.
@@ -22,6 +23,7 @@ mod parts;
 mod questions;
 mod record;
 mod room;
+mod segments;
 mod snapshot;
 mod verify;
 mod whole_file;
@@ -30,12 +32,23 @@ pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
 pub use questions::{Change, Store, Stored};
 pub use record::{Record, Value, value};
+pub use segments::{SegmentFile, SegmentParts};
 pub use snapshot::{Snapshot, SnapshotFacts, SnapshotFile};
 pub use verify::{Damage, Verification};
 pub use whole_file::WholeFile;
 
 /// Version of the format on disk, in `bank.json`; raised when an older program could not read what is written.
-pub const FORMAT: u32 = 1;
+///
+/// | format | what is new |
+/// |---|---|
+/// | 1 | questions and all vectors in sled |
+/// | 2 | vectors in `segments/`, named by a manifest in sled |
+///
+/// A bank of an older format gets the newest one when it is opened.
+pub const FORMAT: u32 = 2;
+
+/// The oldest format that can be opened.
+const OLDEST: u32 = 1;
 
 #[cfg(test)]
 mod tests;

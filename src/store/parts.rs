@@ -27,6 +27,8 @@ pub(super) const LARGEST: usize = 255 * PART - 1;
 pub(super) enum Kind {
     Header = b'h',
     Record = b'r',
+    /// An entry of the manifest.
+    Segment = b's',
     Vector = b'v',
 }
 
@@ -61,6 +63,7 @@ fn describe(key: &[u8]) -> String {
             let what = match kind {
                 b'h' => "the header",
                 b'r' => "record",
+                b's' => "entry",
                 b'v' => "vector",
                 _ => "an unknown value",
             };

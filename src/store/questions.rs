@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,19 @@ use parking_lot::Mutex;
 use prost::Message;
 use sled::Batch;
 
+use super::FORMAT;
 use super::acknowledged::{Acknowledged, Counts};
 use super::attempt::attempt;
 use super::folder::{self, BankFacts, Banks};
 use super::parts::{self, Kind};
 use super::record::Record;
 use super::room;
+use super::segments::{SegmentFile, SegmentParts, Segments};
 use super::snapshot::Copying;
 use crate::{Error, Result};
+
+/// New vectors of one batch from which they get a file of their own: sled holds some thousand well, and a million badly.
+const FILED_FROM: usize = 256;
 
 /// Bytes of sled's page cache. Vectors are read once, when a bank is opened; only the records of hits come after that.
 const CACHE: u64 = 64 << 20;
@@ -52,6 +58,9 @@ pub struct Stored {
 /// Locks are taken in the order of the fields.
 pub struct Store {
     pub(super) db: sled::Db,
+    /// Set once the bank is about to go, and held while a segment is made.
+    pub(super) retired: Mutex<bool>,
+    pub(super) segments: Segments,
     /// sled's log, opened once more to be fsynced.
     log: File,
     acknowledged: Acknowledged,
@@ -89,6 +98,9 @@ impl Store {
         }
         let path = banks.path(name);
         let lock = folder::lock(&path, name)?;
+        if facts.format < FORMAT {
+            banks.upgrade(name, &facts)?;
+        }
         Ok((Self::open_in(path, name, facts.dimension, lock)?, facts))
     }
 
@@ -112,10 +124,13 @@ impl Store {
                 ),
             ));
         }
+        let segments = Segments::open(&db, &path, dimension)?;
         let log_path = path.join("db");
         let log = File::open(&log_path).map_err(|e| Error::io("open the bank's log", &log_path, e))?;
         Ok(Self {
             db,
+            retired: Mutex::new(false),
+            segments,
             log,
             acknowledged: Acknowledged::open(path.join("acknowledged"))?,
             copying: Mutex::new(None),
@@ -153,13 +168,13 @@ impl Store {
             parts::put(batch, kind, id, &value);
             Ok(())
         };
+        let mut filed = self.file(changes)?;
         for change in changes {
             match change {
                 Change::Insert { id, record, vector } => {
-                    if vector.len() != self.dimension {
-                        return Err(Error::invalid("vector", format!("{} components", self.dimension), vector.len()));
+                    if filed.is_none() {
+                        put(&mut batch, Kind::Vector, *id, bytemuck::cast_slice(vector).to_vec())?;
                     }
-                    put(&mut batch, Kind::Vector, *id, vector.iter().flat_map(|x| x.to_le_bytes()).collect())?;
                     put(&mut batch, Kind::Record, *id, record.encode_to_vec())?;
                 }
                 Change::Rewrite { id, record } => {
@@ -174,7 +189,10 @@ impl Store {
             }
         }
         if self.reserve > 0 {
-            room::check(&self.path, bytes, self.reserve)?;
+            room::check(&self.path, bytes.saturating_mul(room::AMPLIFICATION), self.reserve)?;
+        }
+        if let Some(filed) = &filed {
+            self.segments.list(&mut batch, &filed.file);
         }
         let mut copying = self.copying.lock();
         if let Some(copying) = &mut *copying {
@@ -185,7 +203,48 @@ impl Store {
         parts::put(&mut batch, Kind::Header, 0, &next.to_bytes());
         attempt(&self.path, "write a batch", || self.db.apply_batch(batch)).map_err(|error| self.fail(error))?;
         *counts = next;
+        if let Some(filed) = &mut filed {
+            filed.kept = true;
+        }
         Ok(())
+    }
+
+    /// The new vectors of `changes` in a file of their own, where they are many.
+    fn file(&self, changes: &[Change]) -> Result<Option<Filed<'_>>> {
+        let mut vectors: Vec<(u32, &[f32])> = Vec::new();
+        for change in changes {
+            if let Change::Insert { id, vector, .. } = change {
+                if vector.len() != self.dimension {
+                    return Err(Error::invalid("vector", format!("{} components", self.dimension), vector.len()));
+                }
+                vectors.push((*id, vector));
+            }
+        }
+        if vectors.len() < FILED_FROM {
+            return Ok(None);
+        }
+        vectors.sort_unstable_by_key(|(id, _)| *id);
+        let ids: Vec<u32> = vectors.iter().map(|(id, _)| *id).collect();
+        let rows = Box::new(vectors.iter().map(|(_, vector)| *vector));
+        let parts = SegmentParts { ids: &ids, vectors: rows, derived: &[] };
+        let file = self.segments.write(parts, self.reserve)?;
+        self.segments.add(&file);
+        Ok(Some(Filed { segments: &self.segments, file, kept: false }))
+    }
+
+    /// Applies a batch that changes no question, and puts it on the disk.
+    pub(super) fn apply_and_flush(&self, batch: Batch) -> Result<()> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(self.refusal());
+        }
+        attempt(&self.path, "write a batch", || self.db.apply_batch(batch)).map_err(|error| self.fail(error))?;
+        let _one_at_a_time = self.durable.lock();
+        self.flush().map_err(|error| self.fail(error))
+    }
+
+    fn flush(&self) -> Result<()> {
+        attempt(&self.path, "flush a batch", || self.db.flush())?;
+        self.log.sync_data().map_err(|e| Error::io("write the bank's log to disk", &self.path, e))
     }
 
     /// Puts all applied batches on the disk and notes that they are there.
@@ -206,10 +265,7 @@ impl Store {
             return Ok(());
         }
         let counts = self.counts();
-        let written = attempt(&self.path, "flush a batch", || self.db.flush()).and_then(|_| {
-            self.log.sync_data().map_err(|e| Error::io("write the bank's log to disk", &self.path, e))?;
-            self.acknowledged.write(counts)
-        });
+        let written = self.flush().and_then(|()| self.acknowledged.write(counts));
         written.map_err(|error| self.fail(error))?;
         *durable = counts.batch;
         Ok(())
@@ -240,19 +296,35 @@ impl Store {
         Record::decode(bytes).map_err(|e| Error::corrupt(&self.path, format!("record {id} is malformed: {e}")))
     }
 
-    /// The components of a stored vector.
+    /// A question's vector, from sled or from a file: it is moved from the one to the other, never back.
+    ///
+    /// # Errors
+    /// It is damaged, or the store fails.
+    pub fn vector(&self, id: u32) -> Result<Option<Vec<f32>>> {
+        match parts::get(&self.db, &self.path, Kind::Vector, id)? {
+            Some(bytes) => self.components(id, &bytes).map(Some),
+            None => self.segments.vector(id),
+        }
+    }
+
+    /// The components of a vector of sled.
     pub(super) fn components(&self, id: u32, bytes: &[u8]) -> Result<Vec<f32>> {
         components(bytes, self.dimension).map_err(|fault| Error::corrupt(&self.path, format!("vector {id} {fault}")))
     }
+}
 
-    /// Hands every question to `each`, by internal id, after checking it.
-    ///
-    /// # Errors
-    /// Questions are damaged or incomplete, or there are more or fewer than the last batch left: all were looked at
-    /// then, and the error names the first few and the ways out. Or `each` fails.
-    pub fn load(&self, each: &mut dyn FnMut(Stored) -> Result<()>) -> Result<()> {
-        let found = self.verify(each)?;
-        self.whole(&found).map(drop)
+/// A file of new vectors; removed when it is dropped before it is kept.
+struct Filed<'a> {
+    segments: &'a Segments,
+    file: Arc<SegmentFile>,
+    kept: bool,
+}
+
+impl Drop for Filed<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.segments.remove(&self.file);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub(super) const RESERVE: u64 = 32 << 20;
 
 /// How many bytes sled may write for each of a batch, with the pages that it touches.
-const AMPLIFICATION: u64 = 4;
+pub(super) const AMPLIFICATION: u64 = 4;
 
 /// Refuses to write `bytes` into `folder` where they and `reserve` might not fit. A file system that does not say how
 /// much it has left is taken to have enough.
@@ -22,7 +22,7 @@ const AMPLIFICATION: u64 = 4;
 pub(super) fn check(folder: &Path, bytes: u64, reserve: u64) -> Result<()> {
     let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let left = found.f_bavail.saturating_mul(found.f_frsize);
-    let wanted = bytes.saturating_mul(AMPLIFICATION).saturating_add(reserve);
+    let wanted = bytes.saturating_add(reserve);
     if left >= wanted {
         return Ok(());
     }

@@ -5,7 +5,13 @@ use super::*;
 use crate::{Error, Result};
 
 fn facts() -> BankFacts {
-    BankFacts { format: FORMAT, model_fingerprint: "f00d".to_owned(), dimension: 3, description: "test".to_owned() }
+    BankFacts {
+        format: FORMAT,
+        model_fingerprint: "f00d".to_owned(),
+        dimension: 3,
+        description: "test".to_owned(),
+        quantisation: "int8".to_owned(),
+    }
 }
 
 fn record(text: &str) -> Record {
@@ -22,10 +28,12 @@ fn open(banks: &Banks) -> Result<Store> {
 
 fn all(store: &Store) -> Result<Vec<Stored>> {
     let mut all = Vec::new();
-    store.load(&mut |stored| {
+    let found = store.verify(&mut |stored| {
         all.push(stored);
         Ok(())
     })?;
+    store.whole(&found)?;
+    store.load(&mut |_, _| Ok(()), &mut |_, _| Ok(()))?;
     Ok(all)
 }
 
@@ -70,7 +78,7 @@ fn a_bank_is_refused_with_the_reason() {
     drop(store);
     let path = banks.path("b").join("bank.json");
     let json = fs::read_to_string(&path).unwrap();
-    fs::write(&path, json.replace("\"format\": 1", "\"format\": 7")).unwrap();
+    fs::write(&path, json.replace("\"format\": 2", "\"format\": 7")).unwrap();
     assert!(open(&banks).map(|_| ()).unwrap_err().to_string().contains("received 7"));
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use roaring::RoaringBitmap;
+
 use super::parts::{self, Kind};
 use super::questions::{Store, Stored};
 use super::record::Record;
@@ -30,6 +32,8 @@ pub struct Verification {
     pub expected: u64,
     /// All others that were found, by internal id.
     pub damaged: Vec<Damage>,
+    /// What is wrong with graphs. They are no loss: they are made again of the vectors once the bank is served.
+    pub graphs: Vec<String>,
 }
 
 impl Verification {
@@ -84,8 +88,8 @@ fn fault(error: Error) -> Result<String> {
 }
 
 impl Store {
-    /// Reads all questions and hands the whole ones to `each`, by internal id. An [`Error::DataCorruption`] that it
-    /// answers with is noted with the other damage.
+    /// Reads all questions and hands the whole ones to `each`, by internal id; looks at the graphs too. An
+    /// [`Error::DataCorruption`] that `each` answers with is noted with the other damage.
     ///
     /// # Errors
     /// Any other error of `each`.
@@ -98,12 +102,13 @@ impl Store {
             let Some(id) = ids.into_iter().flatten().min() else { break };
             let record = records.next_if(|(found, _)| *found == id).map(|(_, record)| record);
             let vector = vectors.next_if(|(found, _)| *found == id).map(|(_, vector)| vector);
-            let lacks = |what| Error::corrupt(&self.path, format!("its {what} is missing"));
-            let record = record.unwrap_or_else(|| Err(lacks("record")));
+            let record = record.unwrap_or_else(|| Err(Error::corrupt(&self.path, "its record is missing")));
             let record = record.and_then(|bytes| self.decode(id, &bytes));
             let question = record.as_ref().ok().map(|record: &Record| record.id.clone());
-            let vector = vector.unwrap_or_else(|| Err(lacks("vector")));
-            let vector = vector.and_then(|bytes| self.components(id, &bytes));
+            let vector = match vector {
+                Some(bytes) => bytes.and_then(|bytes| self.components(id, &bytes)),
+                None => self.segments.vector(id).and_then(|vector| vector.ok_or_else(|| self.lacks_vector())),
+            };
             let faults: Vec<Error> = match (record, vector) {
                 (Ok(record), Ok(vector)) => each(Stored { id, record, vector }).err().into_iter().collect(),
                 (record, vector) => record.err().into_iter().chain(vector.err()).collect(),
@@ -115,7 +120,71 @@ impl Store {
                 seen.damaged.push(Damage { internal: id, question, what: faults.join("; ") });
             }
         }
+        for file in self.segments() {
+            if let Err(error) = file.check_derived() {
+                seen.graphs.push(format!("segment {}: {}", file.number(), fault(error)?));
+            }
+        }
         Ok(seen)
+    }
+
+    fn lacks_vector(&self) -> Error {
+        let lost = self.segments.lost().map(|lost| format!(", as is {lost}")).unwrap_or_default();
+        Error::corrupt(&self.path, format!("its vector is missing{lost}"))
+    }
+
+    /// Reads what a bank opens with: hands every record to `record`, and then every vector that lies in sled and no
+    /// file to `vector`, each by internal id. The vectors in files are not looked at, but each question has one.
+    ///
+    /// # Errors
+    /// Questions are damaged or incomplete, or there are more or fewer than the last batch left: all were looked at
+    /// then, and the error names the first few and the ways out. Or `record` or `vector` fails.
+    pub fn load(
+        &self,
+        record: &mut dyn FnMut(u32, Record) -> Result<()>,
+        vector: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
+    ) -> Result<()> {
+        let (mut live, mut bad) = (RoaringBitmap::new(), RoaringBitmap::new());
+        let mut found = self.records(&mut |id, stored| {
+            record(id, stored)?;
+            live.insert(id);
+            Ok(())
+        })?;
+        bad.extend(found.damaged.iter().map(|damage| damage.internal));
+        let filed = self.segments.members();
+        let mut waiting = RoaringBitmap::new();
+        for (id, bytes) in parts::scan(&self.db, &self.path, Kind::Vector, 0..=u32::MAX) {
+            if filed.contains(id) {
+                continue; // what a crash left, see `clear_away`
+            }
+            waiting.insert(id);
+            let read = match live.contains(id) || bad.contains(id) {
+                true => bytes.and_then(|bytes| vector(id, self.components(id, &bytes)?)),
+                false => Err(Error::corrupt(&self.path, "its record is missing")),
+            };
+            if let Err(error) = read {
+                self.note(&mut found, id, error)?;
+            }
+        }
+        for id in &live - &(&waiting | &filed) {
+            self.note(&mut found, id, self.lacks_vector())?;
+        }
+        found.damaged.sort_by_key(|damage| damage.internal);
+        self.whole(&found)?;
+        self.clear_away(&filed)
+    }
+
+    /// Notes that a question is damaged, which may have been counted as whole.
+    fn note(&self, seen: &mut Verification, id: u32, error: Error) -> Result<()> {
+        let what = fault(error)?;
+        if let Some(damage) = seen.damaged.iter_mut().find(|damage| damage.internal == id) {
+            damage.what = format!("{}; {what}", damage.what);
+            return Ok(());
+        }
+        let question = self.record(id).ok().flatten().map(|record| record.id);
+        seen.whole -= u64::from(question.is_some());
+        seen.damaged.push(Damage { internal: id, question, what });
+        Ok(())
     }
 
     /// The number of questions where all were found whole.

@@ -1,4 +1,4 @@
-//! A process that writes a bank, links its graph, takes snapshots and restores them is killed at random moments. What
+//! A process that writes a bank, makes segments, takes snapshots and restores them is killed at random moments. What
 //! it acknowledged must be there, what it deleted must not, and a snapshot or a restored bank is whole or absent.
 //!
 //! `SIMBERT_CRASH_KILLS` says how often (`make crash` kills 200 times), `SIMBERT_CRASH_SEED` from which seed.
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use simbert::engine::{Query, SearchRequest};
+use simbert::index::HnswSettings;
 
 use super::encoder::LetterPairs;
 use super::*;
@@ -24,6 +25,11 @@ const SEED: &str = "SIMBERT_CRASH_SEED";
 
 /// Longest wait for a line of the process that is to be killed.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An engine that soon makes segments.
+fn engine(data: &Path) -> Engine {
+    super::engine(data).with_graphs(HnswSettings { freeze_from: 128, ..HnswSettings::default() })
+}
 
 /// Ids are shared between batches, so that batches insert, update and delete. Some are large.
 fn batch(n: u64) -> (Vec<Question>, Vec<QuestionId>) {
@@ -193,6 +199,8 @@ fn a_killed_process_loses_nothing_and_leaves_nothing_half_done() {
         before = after;
     }
     println!("{kills} kills in {:.1?}: {next} batches, {copies} snapshots checked", started.elapsed());
+    let kept = std::fs::read_dir(data.path().join("banks/faq/segments")).unwrap().count();
+    assert!(kept > 0, "no segment was made");
     assert!(next > kills && copies > kills / 4, "{next} batches and {copies} snapshots test little");
 }
 

@@ -8,6 +8,7 @@ mod disk;
 mod encoder;
 mod promises;
 mod retrieval;
+mod segments;
 mod snapshot;
 mod speed;
 
@@ -26,7 +27,7 @@ fn name() -> BankName {
 }
 
 fn created(engine: &Engine) -> Bank {
-    engine.create_bank(&name(), BankSettings { description: "test".to_owned() }).unwrap()
+    engine.create_bank(&name(), BankSettings { description: "test".to_owned(), ..BankSettings::default() }).unwrap()
 }
 
 fn id(id: impl ToString) -> QuestionId {

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use simbert::engine::{BankFiles, Query, SearchRequest};
 
 use super::encoder::LetterPairs;
@@ -66,6 +68,65 @@ fn speed() {
     };
     let same = hits(true).into_iter().zip(hits(false)).filter(|(exact, graph)| exact == graph).count();
     println!("places of 200 top tens that agree: {:.1} %", same as f64 / 20.0);
+}
+
+/// A vector of a topic's, deterministic and cheap to make.
+fn topical(n: u64) -> Vec<f32> {
+    let draw = |seed: u64| {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        (0..encoder::WIDTH).map(move |_| rng.random::<f32>() - 0.5)
+    };
+    draw(n / 400).zip(draw(u64::MAX - n)).map(|(topic, own)| topic + 0.8 * own).collect()
+}
+
+#[test]
+#[ignore = "prints how long things take"]
+fn speed_of_a_large_bank() {
+    let questions: u64 = std::env::var("SIMBERT_SPEED_QUESTIONS").map_or(100_000, |n| n.parse().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let timed = |what: &str, started: Instant| println!("{what}: {:.2?}, {} MiB at most", started.elapsed(), peak());
+    let request = |n: u64| {
+        let query = Query::Vector(topical(n));
+        SearchRequest { query, ..SearchRequest::text("", 10) }
+    };
+    {
+        let bank = created(&engine(data.path()).without_graphs());
+        let started = Instant::now();
+        for first in (0..questions).step_by(5000) {
+            let batch = (first..(first + 5000).min(questions)).map(|n| {
+                let faq = Some(format!("f{}", n / 3));
+                (Question { faq_id: faq, ..question(n, &wording(n)) }, topical(n))
+            });
+            bank.upsert_with_vectors(batch.collect()).unwrap();
+        }
+        timed(&format!("{questions} questions written"), started);
+        let started = Instant::now();
+        bank.link_now(&|_, _| ()).unwrap();
+        timed("graph made", started);
+    }
+    for _ in 0..3 {
+        forget_peak();
+        let started = Instant::now();
+        let engine = engine(data.path());
+        let bank = engine.bank(&name()).unwrap();
+        timed("opened", started);
+        assert_eq!(bank.search(&request(17)).unwrap().hits[0].question.id, id(17));
+        timed("first answer", started);
+        let status = bank.status().unwrap();
+        assert_eq!(status.questions_in_graph, questions);
+        let mut times: Vec<_> = (0..2000u64)
+            .map(|n| {
+                let request = request(n * 487 % questions);
+                let started = Instant::now();
+                bank.search(&request).unwrap();
+                started.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("search: median {:.0?}, 99th percentile {:.0?}", times[1000], times[1980]);
+        let each = |bytes: u64| bytes / questions;
+        println!("a question: {} bytes of index in memory, {} on the disk", each(status.index_bytes), each(status.bytes_on_disk));
+    }
 }
 
 /// MiB of memory that this process has used at most since the last [`forget_peak`]; 0 where the system does not say.

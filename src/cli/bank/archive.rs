@@ -133,10 +133,13 @@ pub fn verify(out: &mut impl Write, data: &Path, name: &BankName, json: bool) ->
             .iter()
             .map(|damage| json!({"question": damage.question, "internal_id": damage.internal, "fault": damage.what}));
         let damaged: Vec<_> = damaged.collect();
-        let line = json!({"bank": name, "verified": found.whole, "expected": found.expected, "damaged": damaged});
+        let line = json!({"bank": name, "verified": found.whole, "expected": found.expected, "damaged": damaged, "graphs": found.graphs});
         writeln!(out, "{line}")?;
     } else {
         found.damaged.iter().try_for_each(|damage| writeln!(out, "{damage}"))?;
+        for graph in &found.graphs {
+            writeln!(out, "{graph}; a graph is no loss, a server makes it again of the vectors")?;
+        }
         if found.is_whole() {
             writeln!(out, "bank `{name}`: all {} questions are as they were written", found.whole)?;
         }

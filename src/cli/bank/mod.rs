@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::open::{self, parse_name};
 use super::{DataArgs, ModelArgs, hits};
-use crate::engine::{BankName, BankSettings, BankStatus, Engine, QuestionId};
+use crate::engine::{BankName, BankSettings, BankStatus, Engine, Quantisation, QuestionId};
 
 /// Make, inspect, copy, verify and delete banks.
 ///
@@ -44,6 +44,9 @@ enum Command {
         name: BankName,
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
+        /// How the graphs of its index see the vectors; what they find is scored by the exact ones all the same.
+        #[arg(long, value_name = "off|f16|int8", default_value = "int8")]
+        quantisation: Quantisation,
         #[command(flatten)]
         model: ModelArgs,
     },
@@ -142,10 +145,10 @@ impl Bank {
         let opened = |name: &BankName| open::bank_without_model(data, name);
         let mut out = std::io::stdout().lock();
         match self.command {
-            Command::Create { name, description, model } => {
+            Command::Create { name, description, quantisation, model } => {
                 let model = model.named()?;
                 let engine = Engine::without_model(data, &model.fingerprint()?, model.config()?.hidden_size)?;
-                let status = engine.create_bank(&name, BankSettings { description })?.status()?;
+                let status = engine.create_bank(&name, BankSettings { description, quantisation })?.status()?;
                 print_status(&mut out, &status, json)?;
             }
             Command::List => {
@@ -245,6 +248,10 @@ fn status_json(status: &BankStatus) -> serde_json::Value {
         "dimension": status.dimension,
         "model_fingerprint": status.model_fingerprint,
         "bytes_on_disk": status.bytes_on_disk,
+        "quantisation": status.settings.quantisation.name(),
+        "questions_in_graph": status.questions_in_graph,
+        "index_bytes": status.index_bytes,
+        "damaged_graphs": status.damaged_graphs,
     })
 }
 
@@ -261,5 +268,12 @@ fn print_status(out: &mut impl Write, status: &BankStatus, json: bool) -> anyhow
     writeln!(out, "FAQs         {}", status.faqs)?;
     writeln!(out, "vectors      {} wide, by model {}", status.dimension, status.model_fingerprint)?;
     writeln!(out, "on disk      {:.1} MiB", status.bytes_on_disk as f64 / f64::from(1 << 20))?;
+    if status.questions > 0 {
+        let each = status.index_bytes as f64 / status.questions as f64;
+        writeln!(out, "index        {} in graphs, {each:.0} bytes of memory a question, {}", status.questions_in_graph, status.settings.quantisation.name())?;
+    }
+    if status.damaged_graphs > 0 {
+        writeln!(out, "damaged      {} graphs; a server makes them again of the vectors", status.damaged_graphs)?;
+    }
     Ok(())
 }

@@ -199,7 +199,8 @@ fn told(status: tonic::Status) -> anyhow::Error {
 /// Makes the bank, or takes the one that an earlier demo left in the folder.
 async fn make_bank(client: &mut Client) -> anyhow::Result<()> {
     let description = "the questions of `simbert demo`".to_owned();
-    match client.banks.create_bank(proto::CreateBankRequest { name: BANK.to_owned(), description }).await {
+    let create = proto::CreateBankRequest { name: BANK.to_owned(), description, ..Default::default() };
+    match client.banks.create_bank(create).await {
         Err(status) if status.code() != tonic::Code::AlreadyExists => Err(told(status)),
         _ => Ok(()),
     }

@@ -5,5 +5,5 @@ mod question;
 mod search;
 
 pub(super) use filter::filter;
-pub(super) use question::{bank, question, question_ids, question_message};
+pub(super) use question::{bank, quantisation, question, question_ids, question_message};
 pub(super) use search::{expand_request, generate_request, hit, paraphrase, query, search_request, timings};

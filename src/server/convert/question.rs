@@ -1,6 +1,6 @@
 //! Questions, their metadata, and banks.
 
-use crate::engine::{BankStatus, MetadataValue, Question, QuestionId};
+use crate::engine::{BankStatus, MetadataValue, Quantisation, Question, QuestionId};
 use crate::server::proto::metadata_value::Kind;
 use crate::server::{limits, proto};
 use crate::{Error, Result};
@@ -74,6 +74,28 @@ pub fn bank(status: BankStatus) -> proto::Bank {
         model_fingerprint: status.model_fingerprint,
         bytes_on_disk: status.bytes_on_disk,
         questions_in_graph: status.questions_in_graph,
+        quantisation: match status.settings.quantisation {
+            Quantisation::Off => proto::Quantisation::Off,
+            Quantisation::F16 => proto::Quantisation::F16,
+            Quantisation::Int8 => proto::Quantisation::Int8,
+        }
+        .into(),
+        index_bytes: status.index_bytes,
+        damaged_graphs: status.damaged_graphs,
+    }
+}
+
+/// How a new bank's graphs are to see its vectors.
+///
+/// # Errors
+/// The number names nothing.
+pub fn quantisation(number: i32) -> Result<Quantisation> {
+    match proto::Quantisation::try_from(number) {
+        Ok(proto::Quantisation::Unspecified) => Ok(Quantisation::default()),
+        Ok(proto::Quantisation::Off) => Ok(Quantisation::Off),
+        Ok(proto::Quantisation::F16) => Ok(Quantisation::F16),
+        Ok(proto::Quantisation::Int8) => Ok(Quantisation::Int8),
+        Err(_) => Err(Error::invalid("quantisation", "0 to 3, see bank.proto", number)),
     }
 }
 

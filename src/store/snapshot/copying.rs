@@ -47,31 +47,27 @@ impl Copying {
     }
 
     fn copy(&mut self, store: &Store, id: u32) -> Result<()> {
-        let value = |kind| parts::get(&store.db, &store.path, kind, id)?.ok_or_else(|| lacking(store, id));
-        let (record, vector) = (value(Kind::Record)?, value(Kind::Vector)?);
-        self.push(store, id, record, vector).map(drop)
+        let record = parts::get(&store.db, &store.path, Kind::Record, id)?.ok_or_else(|| lacking(store, id))?;
+        self.push(store, id, record).map(drop)
     }
 
-    fn push(&mut self, store: &Store, id: u32, record: Vec<u8>, vector: Vec<u8>) -> Result<bool> {
+    /// Whether the frame is full then.
+    fn push(&mut self, store: &Store, id: u32, record: Vec<u8>) -> Result<bool> {
         store.decode(id, &record)?; // what cannot be restored is no snapshot
-        store.components(id, &vector)?;
-        self.writer.push(record, vector)
+        let vector = store.vector(id)?.ok_or_else(|| lacking(store, id))?;
+        self.writer.push(record, bytemuck::cast_slice(&vector).to_vec())
     }
 
     /// Copies a slice of what is left.
     fn slice(&mut self, store: &Store) -> Result<()> {
         let ids: Vec<u32> = self.pending.iter().take(SLICE).collect();
         let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else { return Ok(()) };
-        let scan = |kind| parts::scan(&store.db, &store.path, kind, first..=last);
-        let (mut records, mut vectors) = (scan(Kind::Record), scan(Kind::Vector));
+        let mut records = parts::scan(&store.db, &store.path, Kind::Record, first..=last);
         for &id in &ids {
-            let value = |values: &mut parts::Scan<'_>| {
-                let found = values.find(|(found, _)| *found >= id).filter(|(found, _)| *found == id);
-                found.ok_or_else(|| lacking(store, id))?.1
-            };
-            let (record, vector) = (value(&mut records)?, value(&mut vectors)?);
+            let record = records.find(|(found, _)| *found >= id).filter(|(found, _)| *found == id);
+            let record = record.ok_or_else(|| lacking(store, id))?.1?;
             self.pending.remove(id);
-            if self.push(store, id, record, vector)? {
+            if self.push(store, id, record)? {
                 break;
             }
         }

@@ -91,6 +91,8 @@ struct Header {
     /// The program's name and version.
     #[prost(string, tag = "8")]
     written_by: String,
+    #[prost(string, tag = "9")]
+    quantisation: String,
 }
 
 impl From<&SnapshotFacts> for Header {
@@ -104,6 +106,7 @@ impl From<&SnapshotFacts> for Header {
             questions: counts.questions,
             faqs: counts.faqs,
             written_by: written_by.clone(),
+            quantisation: facts.quantisation.clone(),
         }
     }
 }

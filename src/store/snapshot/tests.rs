@@ -8,7 +8,13 @@ use super::*;
 use crate::{Error, Result};
 
 fn facts() -> BankFacts {
-    BankFacts { format: FORMAT, model_fingerprint: "f00d".to_owned(), dimension: 3, description: "描述".to_owned() }
+    BankFacts {
+        format: FORMAT,
+        model_fingerprint: "f00d".to_owned(),
+        dimension: 3,
+        description: "描述".to_owned(),
+        quantisation: "int8".to_owned(),
+    }
 }
 
 fn record(id: u32, text: &str) -> Record {
@@ -70,10 +76,11 @@ impl Fixture {
 /// All questions, by the callers' ids.
 fn all(store: &Store) -> Result<Vec<Stored>> {
     let mut all = Vec::new();
-    store.load(&mut |stored| {
+    let found = store.verify(&mut |stored| {
         all.push(Stored { id: 0, ..stored });
         Ok(())
     })?;
+    store.whole(&found)?;
     all.sort_by(|a, b| a.record.id.cmp(&b.record.id));
     Ok(all)
 }
