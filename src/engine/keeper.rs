@@ -62,7 +62,7 @@ impl Keeper for StoreKeeper {
 pub(super) fn read(file: &Arc<SegmentFile>, dimension: usize) -> Result<Option<Frozen>> {
     let Some(shape) = file.derived(SHAPE)? else { return Ok(None) };
     let malformed = || Error::corrupt(file.path(), "its shape is malformed");
-    let Ok(&[links, quantisation]) = bytemuck::try_cast_slice(shape) else { return Err(malformed()) };
+    let Ok(&[links, quantisation]) = bytemuck::try_cast_slice::<u8, u32>(shape) else { return Err(malformed()) };
     let quantisation = *Quantisation::ALL.get(quantisation as usize).ok_or_else(malformed)?;
     let section = |tag| file.derived(tag)?.ok_or_else(|| Error::corrupt(file.path(), format!("it lacks section {tag}")));
     let mut layers = Vec::new();
@@ -70,7 +70,7 @@ pub(super) fn read(file: &Arc<SegmentFile>, dimension: usize) -> Result<Option<F
         let Some(layer) = file.derived(tag)? else { break };
         layers.push(words(file, layer)?);
     }
-    let twins = bytemuck::try_cast_slice(section(TWINS)?).map_err(|_| malformed())?;
+    let twins: &[[u32; 2]] = bytemuck::try_cast_slice(section(TWINS)?).map_err(|_| malformed())?;
     let parts = FrozenParts {
         ids: file.ids(),
         numbers: words(file, section(NUMBERS)?)?,

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use super::bank::Shared;
 use super::catalogue::Catalogue;
 use super::{Bank, Hit, Query, SearchRequest, SearchResponse, Timings};
-use crate::index::{Neighbour, VectorQuery};
+use crate::index::{Neighbour, VectorIndex, VectorQuery};
 use crate::{Error, Result};
 
 /// Most hits of one search.

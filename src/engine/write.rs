@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 use super::bank::Shared;
 use super::lookup::unit;
 use super::{Bank, Question, QuestionId};
+use crate::index::VectorIndex;
 use crate::store::Change;
 use crate::{Error, Result};
 

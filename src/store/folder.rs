@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,10 @@ pub struct BankFacts {
 const MADE: &str = "new";
 const REMOVED: &str = "deleted";
 const DRAFTS: [&str; 2] = [MADE, REMOVED];
+
+/// How long a lock may seem taken that this process has just let go of: a process that it starts meanwhile has copies of
+/// all its locks until it is running.
+const STARTING: Duration = Duration::from_millis(500);
 
 /// The folder `<data>/banks`. A bank is made under a name with a leading dot and renamed when it is whole; it is
 /// renamed back before it is removed. So a folder without the dot is a bank, and one with it is litter.
@@ -276,13 +281,19 @@ pub(super) fn lock(folder: &Path, name: &str) -> Result<File> {
     let path = folder.join("lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|e| Error::io("open the bank's lock", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Unavailable {
-            what: format!("bank `{name}`"),
-            reason: "another process has it open; stop that process, or send it your request instead".to_owned(),
-        }),
-        Err(TryLockError::Error(e)) => Err(Error::io("lock the bank", &path, e)),
+    let deadline = Instant::now() + STARTING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(STARTING / 50),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Unavailable {
+                    what: format!("bank `{name}`"),
+                    reason: "another process has it open; stop that process, or send it your request instead".to_owned(),
+                });
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock the bank", &path, e)),
+        }
     }
 }
 
