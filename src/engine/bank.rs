@@ -273,7 +273,7 @@ impl Bank {
 
 /// Reads the questions, and puts the vectors that are in no segment into the index.
 fn load(store: &Store, index: &Segments, progress: &Progress<'_>) -> Result<Catalogue> {
-    let mut catalogue = Catalogue::default();
+    let (mut catalogue, mut ids) = (Catalogue::default(), Vec::new());
     let total = store.counts().questions;
     let mut waiting: Vec<(u32, Vec<f32>)> = Vec::with_capacity(LOADED_AT_ONCE);
     let flush = |waiting: &mut Vec<(u32, Vec<f32>)>| {
@@ -284,10 +284,8 @@ fn load(store: &Store, index: &Segments, progress: &Progress<'_>) -> Result<Cata
     };
     let mut record = |internal, record: Record| {
         let question = Question::from_record(record)?;
-        if catalogue.internal(&question.id).is_some() {
-            return Err(Error::corrupt("a question", format!("`{}` is there twice", question.id)));
-        }
-        catalogue.insert(internal, &question);
+        catalogue.insert_values(internal, &question);
+        ids.push((question.id, internal));
         if catalogue.len() % LOADED_AT_ONCE as u64 == 0 {
             progress(catalogue.len(), total);
         }
@@ -300,6 +298,8 @@ fn load(store: &Store, index: &Segments, progress: &Progress<'_>) -> Result<Cata
     };
     store.load(&mut record, &mut vector)?;
     flush(&mut waiting)?;
+    let twice = |id| Error::corrupt("a bank", format!("question `{id}` is there twice"));
+    catalogue.name_all(ids).map_err(twice)?;
     progress(total, total);
     Ok(catalogue)
 }

@@ -44,9 +44,10 @@ impl Paraphraser {
 
     /// Similar questions, best first. Of the samples drawn, blanks, the input itself and all but the first of those
     /// that read alike are dropped (alike: but for width, case, spaces and punctuation). The `k` whose sentence vectors
-    /// have the highest cosine with the input's are returned; samples that stutter, saying a run of pieces twice in a
-    /// row, are among them only where the others are fewer than `k`: the cosine hardly minds what a reader does. A long
-    /// input is cut off where the model's positions no longer leave room for `max_tokens`.
+    /// have the highest cosine with the input's are returned; samples that stutter, saying a run of pieces twice or a
+    /// word of the input more often than it does, are among them only where the others are fewer than `k`: the cosine
+    /// hardly minds what a reader does. A long input is cut off where the model's positions no longer leave room for
+    /// `max_tokens`.
     ///
     /// # Errors
     /// The request is out of range, or the model fails.

@@ -57,7 +57,7 @@ impl Banks {
             if DRAFTS.iter().any(|purpose| name.starts_with(&format!(".{purpose}-"))) {
                 let path = this.root.join(name);
                 // Litter that another process still works on is locked, and is left to it.
-                if let Ok(_lock) = lock(&path, "litter")
+                if let Ok(_lock) = lock_within(&path, "litter", Duration::ZERO)
                     && let Err(error) = fs::remove_dir_all(&path)
                 {
                     tracing::warn!(path = %path.display(), %error, "a half-made bank could not be cleared away");
@@ -278,10 +278,14 @@ fn draft_name(purpose: &str, name: &str) -> String {
 
 /// Locks the bank in `folder` for this process, until the file is dropped.
 pub(super) fn lock(folder: &Path, name: &str) -> Result<File> {
+    lock_within(folder, name, STARTING)
+}
+
+fn lock_within(folder: &Path, name: &str, patience: Duration) -> Result<File> {
     let path = folder.join("lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|e| Error::io("open the bank's lock", &path, e))?;
-    let deadline = Instant::now() + STARTING;
+    let deadline = Instant::now() + patience;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

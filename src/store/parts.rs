@@ -139,6 +139,18 @@ pub(super) fn ids(tree: &Tree, path: &Path, kind: Kind) -> Result<RoaringBitmap>
     Ok(ids)
 }
 
+/// The greatest id of a kind.
+///
+/// # Errors
+/// sled cannot read its pages.
+pub(super) fn last(tree: &Tree, path: &Path, kind: Kind) -> Result<Option<u32>> {
+    let key = attempt(path, "read the questions", || tree.scan_prefix([kind as u8]).keys().next_back().transpose())?;
+    Ok(key.and_then(|key| match *key {
+        [_, a, b, c, d, _] => Some(u32::from_be_bytes([a, b, c, d])),
+        _ => Some(u32::MAX), // not a key of ours; a scan says so
+    }))
+}
+
 /// Ids that a scan looks at one by one where sled cannot read on, before it gives up: some dozen pages of them.
 const MOST_LOST: u32 = 1024;
 

@@ -1,6 +1,7 @@
 //! Looking at all of a bank, past what is damaged.
 
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use roaring::RoaringBitmap;
 
@@ -11,6 +12,12 @@ use crate::{Error, Result};
 
 /// Damaged questions that an error names.
 const NAMED: usize = 5;
+
+/// Ids that are worth a thread, when a bank is opened.
+const LEAST_SHARE: u64 = 16_384;
+
+/// Records that a thread hands over at once.
+const CHUNK: usize = 1024;
 
 /// A question that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,12 +152,19 @@ impl Store {
         vector: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
     ) -> Result<()> {
         let (mut live, mut bad) = (RoaringBitmap::new(), RoaringBitmap::new());
-        let mut found = self.records(&mut |id, stored| {
-            record(id, stored)?;
-            live.insert(id);
-            Ok(())
+        let mut found = Verification { expected: self.counts().questions, ..Verification::default() };
+        self.decoded(&mut |id, stored| match stored.and_then(|stored| record(id, stored)) {
+            Ok(()) => {
+                found.whole += 1;
+                live.insert(id);
+                Ok(())
+            }
+            Err(error) => {
+                found.damaged.push(Damage { internal: id, question: None, what: fault(error)? });
+                bad.insert(id);
+                Ok(())
+            }
         })?;
-        bad.extend(found.damaged.iter().map(|damage| damage.internal));
         let filed = self.segments.members();
         let mut waiting = RoaringBitmap::new();
         for (id, bytes) in parts::scan(&self.db, &self.path, Kind::Vector, 0..=u32::MAX) {
@@ -172,6 +186,34 @@ impl Store {
         found.damaged.sort_by_key(|damage| damage.internal);
         self.whole(&found)?;
         self.clear_away(&filed)
+    }
+
+    /// Hands every record to `each`; some threads read and decode them, each its share of the ids in their order.
+    fn decoded(&self, each: &mut dyn FnMut(u32, Result<Record>) -> Result<()>) -> Result<()> {
+        let last = parts::last(&self.db, &self.path, Kind::Record)?;
+        let Some(last) = last else { return Ok(()) };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let share = (u64::from(last) / threads + 1).max(LEAST_SHARE);
+        let read = |first: u64, chunks: &SyncSender<Vec<(u32, Result<Record>)>>| {
+            let ids = first as u32..=u64::min(first + share - 1, last.into()) as u32;
+            let mut records = parts::scan(&self.db, &self.path, Kind::Record, ids)
+                .map(|(id, bytes)| (id, bytes.and_then(|bytes| self.decode(id, &bytes))));
+            loop {
+                let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
+                if chunk.is_empty() || chunks.send(chunk).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let (sender, chunks) = sync_channel(2 * threads as usize);
+            for first in (0..=u64::from(last)).step_by(share as usize) {
+                let sender = sender.clone();
+                scope.spawn(move || read(first, &sender));
+            }
+            drop(sender);
+            chunks.into_iter().flatten().try_for_each(|(id, record)| each(id, record))
+        })
     }
 
     /// Notes that a question is damaged, which may have been counted as whole.
