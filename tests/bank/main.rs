@@ -11,6 +11,7 @@ mod retrieval;
 mod segments;
 mod snapshot;
 mod speed;
+mod upgrade;
 
 use std::path::Path;
 use std::sync::Arc;
