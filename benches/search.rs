@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use simbert::index::{HnswSettings, Segments, VectorIndex, VectorQuery};
+use simbert::index::{HnswSettings, Pace, Segments, VectorIndex, VectorQuery};
 
 const VECTORS: usize = 20_000;
 const DIMENSION: usize = 384;
@@ -31,7 +31,7 @@ fn search(criterion: &mut Criterion) {
     let index = Segments::new(DIMENSION, HnswSettings::default()).expect("the default settings are valid");
     let items: Vec<(u32, &[f32])> = (0..).zip(vectors.iter().map(Vec::as_slice)).collect();
     index.insert(&items).expect("the vectors are unit vectors");
-    index.maintain(&AtomicBool::new(false), &|_, _| {});
+    index.maintain(Pace::Quiet, &AtomicBool::new(false), &|_, _| {});
 
     let look_up = |query: &[f32], exact| {
         let query = VectorQuery { vector: query, k: 10, allowed: None, exact };

@@ -11,7 +11,7 @@ use super::keeper::{self, StoreKeeper};
 use super::linker::Linker;
 use super::write::FreeIds;
 use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
-use crate::index::{HnswSettings, Progress, Quantisation, Segments, VectorIndex, check_unit};
+use crate::index::{HnswSettings, Pace, Progress, Quantisation, Segments, VectorIndex, check_unit};
 use crate::model::Calibration;
 use crate::store::{BankFacts, Banks, FORMAT, Record, Store, Verification};
 use crate::{Error, Result};
@@ -261,7 +261,7 @@ impl Bank {
     /// # Errors
     /// The bank was deleted.
     pub fn link_now(&self, progress: &Progress<'_>) -> Result<()> {
-        self.live()?.index.maintain(&AtomicBool::new(false), progress);
+        self.live()?.index.maintain(Pace::Quiet, &AtomicBool::new(false), progress);
         Ok(())
     }
 

@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::index::VectorIndex;
+use crate::index::{Pace, VectorIndex};
 use crate::{Error, Result};
 
-/// How long nobody writes before vectors are linked. A bulk load that is linked as it comes is linked again and again.
+/// How long nobody writes until it is quiet.
 const QUIET: Duration = Duration::from_millis(500);
-
-/// Vectors that wait for a graph at most; comparing with so many takes some milliseconds.
-const MOST_WAITING: usize = 32_768;
 
 /// Runs [`VectorIndex::maintain`] whenever it is told that there may be work. Stops when dropped.
 pub(super) struct Linker {
@@ -51,28 +48,25 @@ impl Linker {
 }
 
 fn run(bank: &str, index: &dyn VectorIndex, called: &Receiver<()>, stop: &AtomicBool) {
-    while called.recv().is_ok() && !stop.load(Ordering::Relaxed) {
-        wait_for_quiet(index, called);
-        let (before, started) = (index.maintained(), std::time::Instant::now());
-        index.maintain(stop, &|_, _| ());
+    let mut pace = Pace::Quiet;
+    loop {
+        pace = match pace {
+            Pace::Quiet => match called.recv() {
+                Ok(()) => Pace::Busy,
+                Err(_) => return,
+            },
+            Pace::Busy => match called.recv_timeout(QUIET) {
+                Ok(()) => Pace::Busy,
+                Err(RecvTimeoutError::Timeout) => Pace::Quiet,
+                Err(RecvTimeoutError::Disconnected) => return,
+            },
+        };
+        let (before, started) = (index.maintained(), Instant::now());
+        index.maintain(pace, stop, &|_, _| ());
         let linked = index.maintained();
         if linked != before {
-            tracing::info!(
-                bank,
-                linked,
-                vectors = index.len(),
-                seconds = started.elapsed().as_secs(),
-                "linked vectors"
-            );
-        }
-    }
-}
-
-fn wait_for_quiet(index: &dyn VectorIndex, called: &Receiver<()>) {
-    while index.len().saturating_sub(index.maintained()) < MOST_WAITING {
-        match called.recv_timeout(QUIET) {
-            Ok(()) => {}
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            let milliseconds = started.elapsed().as_millis() as u64;
+            tracing::info!(bank, linked, vectors = index.len(), milliseconds, "linked vectors");
         }
     }
 }

@@ -113,12 +113,21 @@ pub trait VectorIndex: Send + Sync {
 
     /// Work that makes later searches faster and may take long. Searches, inserts and removals go on meanwhile.
     /// Returns early once `stop` is set.
-    fn maintain(&self, _stop: &AtomicBool, _progress: &Progress<'_>) {}
+    fn maintain(&self, _pace: Pace, _stop: &AtomicBool, _progress: &Progress<'_>) {}
 
     /// How many vectors are within the structure that [`VectorIndex::maintain`] keeps.
     fn maintained(&self) -> usize {
         self.len()
     }
+}
+
+/// Whether more is coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Writes come one after the other: what is made now will soon be made again, so as little as searches can bear.
+    Busy,
+    /// Nobody writes: as much as makes searches faster.
+    Quiet,
 }
 
 /// How far from 1 the squared length of a unit vector may be: f32 rounding over some thousand components, with room.

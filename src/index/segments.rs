@@ -12,15 +12,18 @@ use super::run::Run;
 use super::scratch::{Pool, Scratch};
 use super::snapshot::{Part, Snapshot};
 use super::top::Top;
-use super::{HnswSettings, Keeper, Neighbour, Progress, StoredRows, VectorIndex, VectorQuery, check_unit};
+use super::{HnswSettings, Keeper, Neighbour, Pace, Progress, StoredRows, VectorIndex, VectorQuery, check_unit};
 use crate::{Error, Result};
+
+/// Segments that searches look through before some are merged while writes come one after the other.
+const MOST_SEGMENTS: usize = 12;
 
 /// Vectors in segments that never change, as a log-structured merge tree keeps them.
 ///
 /// An insert adds a run of vectors, which searches compare one by one. [`VectorIndex::maintain`] makes segments with a
-/// graph of the runs, and of segments no larger than what is merged with them: so there are few segments, each over
-/// twice the size of the next, and a vector is linked anew about once for each doubling of the index. A segment with
-/// over a fifth dead is made anew of the living.
+/// graph of the runs, and merges segments of like size: so there are few segments, each over twice the size of the next,
+/// and a vector is linked anew about once for each doubling of the index; less often in a bulk load, where segments are
+/// merged once there are many. A segment with over a fifth dead is made anew of the living.
 ///
 /// A search reads one snapshot to its end: it neither waits for a writer nor holds one up.
 pub struct Segments {
@@ -30,8 +33,10 @@ pub struct Segments {
     current: RwLock<Arc<Snapshot>>,
     /// Every id ever inserted. Held by whoever makes the next snapshot.
     used: Mutex<RoaringBitmap>,
-    /// Held by the one thread that links.
+    /// Held by the one thread that maintains.
     maintenance: Mutex<()>,
+    /// Held by the one thread that makes a segment of what waits: that one, or one of those that build for it.
+    freezing: Mutex<()>,
     pool: Pool,
     /// Where segments are kept, if they are.
     keeper: Option<Arc<dyn Keeper>>,
@@ -53,6 +58,7 @@ impl Segments {
             current: RwLock::default(),
             used: Mutex::default(),
             maintenance: Mutex::default(),
+            freezing: Mutex::default(),
             pool: Pool::default(),
             keeper: None,
         })
@@ -162,27 +168,60 @@ impl Segments {
         top
     }
 
-    /// What is to be made into one segment next, now sealed.
-    fn plan(&self) -> Option<(Arc<Snapshot>, Vec<Arc<Frozen>>)> {
-        let _used = self.used.lock();
-        let mut snapshot = Snapshot::clone(&self.snapshot());
-        let merged = if snapshot.waiting() >= self.settings.freeze_from.max(1) {
+    /// Makes a segment of the vectors that wait, where they are enough; whether they were.
+    fn freeze(&self, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
+        let _one_at_a_time = self.freezing.lock();
+        let sealed = {
+            let _used = self.used.lock();
+            let mut snapshot = Snapshot::clone(&self.snapshot());
+            if snapshot.waiting() < self.settings.freeze_from.max(1) {
+                return Ok(false);
+            }
             snapshot.seal();
-            snapshot.merged_with(snapshot.waiting())
-        } else {
-            vec![snapshot.mostly_dead()?]
+            let sealed = snapshot.sealed().map(|part| Arc::clone(&part.whole)).collect::<Vec<_>>();
+            self.publish(snapshot);
+            sealed
         };
-        self.publish(snapshot);
-        Some((self.snapshot(), merged))
+        let made = self.make(&sealed.iter().map(|run| &**run).collect::<Vec<_>>(), stop, progress)?;
+        let _used = self.used.lock();
+        let mut next = Snapshot::clone(&self.snapshot());
+        next.replace_sealed(made);
+        self.publish(next);
+        Ok(true)
     }
 
-    /// Makes one segment; whether there was one to make.
-    fn maintain_once(&self, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
-        let Some((snapshot, merged)) = self.plan() else { return Ok(false) };
-        let runs = || snapshot.sealed().map(|part| &*part.whole).chain(merged.iter().map(|frozen| frozen.run()));
-        runs().try_for_each(Run::check_all)?; // a damaged vector must not get a checksum that fits
-        let alive = |(id, _): &(u32, &[f32])| snapshot.live.contains(*id);
-        let items: Vec<_> = runs().flat_map(|run| run.items(self.dimension)).filter(alive).collect();
+    /// Makes one segment of several, or one without its dead; whether there was need.
+    fn merge(&self, pace: Pace, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
+        let merged = self.snapshot().to_merge(match pace {
+            Pace::Busy => MOST_SEGMENTS,
+            Pace::Quiet => 1,
+        });
+        if merged.is_empty() {
+            return Ok(false);
+        }
+        // A merge may take minutes. Who writes meanwhile must not make searches compare with ever more vectors.
+        let freeze_meanwhile = |done, all| {
+            progress(done, all);
+            if self.snapshot().waiting() >= 2 * self.settings.freeze_from.max(1)
+                && let Err(error) = self.freeze(stop, &|_, _| ())
+            {
+                tracing::error!(%error, "a segment could not be made; its vectors are compared one by one instead");
+            }
+        };
+        let made = self.make(&merged.iter().map(|frozen| frozen.run()).collect::<Vec<_>>(), stop, &freeze_meanwhile)?;
+        let _used = self.used.lock();
+        let mut next = Snapshot::clone(&self.snapshot());
+        next.replace(&merged, made);
+        self.publish(next);
+        Ok(true)
+    }
+
+    /// A segment of the live vectors of some runs, now kept; nothing where all are dead.
+    fn make(&self, runs: &[&Run], stop: &AtomicBool, progress: &Progress<'_>) -> Result<Option<Frozen>> {
+        runs.iter().try_for_each(|run| run.check_all())?; // a damaged vector must not get a checksum that fits
+        let live = Arc::clone(&self.snapshot().live);
+        let alive = |(id, _): &(u32, &[f32])| live.contains(*id);
+        let items: Vec<_> = runs.iter().flat_map(|run| run.items(self.dimension)).filter(alive).collect();
         let mut made = match items.is_empty() {
             true => None,
             false => {
@@ -199,11 +238,7 @@ impl Segments {
                 None => keeper.forget(&dead)?,
             }
         }
-        let _used = self.used.lock();
-        let mut next = Snapshot::clone(&self.snapshot());
-        next.replace(&merged, made);
-        self.publish(next);
-        Ok(true)
+        Ok(made)
     }
 }
 
@@ -267,10 +302,11 @@ impl VectorIndex for Segments {
         damage.map_or_else(|| Ok(top.into_best_first()), Err)
     }
 
-    fn maintain(&self, stop: &AtomicBool, progress: &Progress<'_>) {
+    fn maintain(&self, pace: Pace, stop: &AtomicBool, progress: &Progress<'_>) {
         let _one_at_a_time = self.maintenance.lock();
         while !stop.load(Ordering::Relaxed) {
-            match self.maintain_once(stop, progress) {
+            let made = self.freeze(stop, progress).and_then(|made| Ok(made || self.merge(pace, stop, progress)?));
+            match made {
                 Ok(true) => {}
                 Ok(false) | Err(Error::Cancelled { .. }) => break,
                 Err(error) => {

@@ -116,30 +116,48 @@ impl Snapshot {
         self.runs[..self.sealed].iter()
     }
 
-    /// The segments that are merged with so many vectors: from the smallest on, while they are no more than all
-    /// before them.
-    pub(super) fn merged_with(&self, mut vectors: u64) -> Vec<Arc<Frozen>> {
+    /// What is to be made into one segment next: one of which over a fifth is dead, or, where there are more than `most`,
+    /// several of like size, none more than twice all smaller ones of them.
+    pub(super) fn to_merge(&self, most: usize) -> Vec<Arc<Frozen>> {
+        let dead = |part: &&Part<Frozen>| 5 * part.live < 4 * part.whole.len() as u64;
+        if let Some(part) = self.frozen.iter().find(dead) {
+            return vec![Arc::clone(&part.whole)];
+        }
+        if self.frozen.len() <= most {
+            return Vec::new();
+        }
         let mut by_size: Vec<_> = self.frozen.iter().collect();
         by_size.sort_by_key(|part| part.live);
-        let fits = by_size.iter().take_while(|part| {
-            let fits = part.live <= vectors;
-            vectors += part.live;
-            fits
-        });
-        fits.map(|part| Arc::clone(&part.whole)).collect()
+        while let Some((first, rest)) = by_size.split_first() {
+            let mut sum = first.live;
+            let alike = |part: &&&Part<Frozen>| {
+                let fits = part.live <= 2 * sum;
+                sum += part.live;
+                fits
+            };
+            let like = rest.iter().take_while(alike).count();
+            if like > 0 {
+                return by_size[..=like].iter().map(|part| Arc::clone(&part.whole)).collect();
+            }
+            by_size.remove(0);
+        }
+        Vec::new()
     }
 
-    /// A segment of which over a fifth is dead.
-    pub(super) fn mostly_dead(&self) -> Option<Arc<Frozen>> {
-        let dead = |part: &&Part<Frozen>| 5 * part.live < 4 * part.whole.len() as u64;
-        self.frozen.iter().find(dead).map(|part| Arc::clone(&part.whole))
-    }
-
-    /// Puts a segment in the place of the sealed runs and of those merged with them. What died meanwhile is counted.
-    pub(super) fn replace(&mut self, merged: &[Arc<Frozen>], made: Option<Frozen>) {
+    /// Puts a segment in the place of the sealed runs. What died meanwhile is counted.
+    pub(super) fn replace_sealed(&mut self, made: Option<Frozen>) {
         self.runs.drain(..self.sealed);
         self.sealed = 0;
+        self.take(made);
+    }
+
+    /// Puts a segment in the place of those that it was made of. What died meanwhile is counted.
+    pub(super) fn replace(&mut self, merged: &[Arc<Frozen>], made: Option<Frozen>) {
         self.frozen.retain(|part| !merged.iter().any(|gone| Arc::ptr_eq(gone, &part.whole)));
+        self.take(made);
+    }
+
+    fn take(&mut self, made: Option<Frozen>) {
         if let Some(made) = made {
             let live = made.run().members().intersection_len(&self.live);
             self.frozen.push(Part::new(made, live));
