@@ -64,7 +64,8 @@ pub(super) fn read(file: &Arc<SegmentFile>, dimension: usize) -> Result<Option<F
     let malformed = || Error::corrupt(file.path(), "its shape is malformed");
     let Ok(&[links, quantisation]) = bytemuck::try_cast_slice::<u8, u32>(shape) else { return Err(malformed()) };
     let quantisation = *Quantisation::ALL.get(quantisation as usize).ok_or_else(malformed)?;
-    let section = |tag| file.derived(tag)?.ok_or_else(|| Error::corrupt(file.path(), format!("it lacks section {tag}")));
+    let section =
+        |tag| file.derived(tag)?.ok_or_else(|| Error::corrupt(file.path(), format!("it lacks section {tag}")));
     let mut layers = Vec::new();
     for tag in LAYERS.. {
         let Some(layer) = file.derived(tag)? else { break };

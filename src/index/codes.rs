@@ -116,7 +116,13 @@ impl Codes {
     /// Room for `n` rows of `dimension` components, at most [`MOST_COMPONENTS`], all zero.
     pub(super) fn zeroed(quantisation: Quantisation, dimension: usize, n: usize) -> Self {
         let scales = if quantisation == Quantisation::Int8 { vec![0.0; n] } else { Vec::new() };
-        Self::over(quantisation, dimension, n, Rows::Memory(Aligned::zeroed(n * quantisation.stride(dimension))), scales)
+        Self::over(
+            quantisation,
+            dimension,
+            n,
+            Rows::Memory(Aligned::zeroed(n * quantisation.stride(dimension))),
+            scales,
+        )
     }
 
     fn over(quantisation: Quantisation, dimension: usize, len: usize, rows: Rows, scales: Vec<f32>) -> Self {

@@ -240,9 +240,7 @@ fn a_damaged_vector_is_an_error_and_is_never_found_or_merged() {
     let [frozen] = &made.frozen()[..] else { panic!("one segment") };
     let rows = || damaged_file(&vectors, &[400]);
     let with_graph = Segments::new(16, small_graph()).unwrap();
-    with_graph
-        .adopt(Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), rows()).unwrap(), &live)
-        .unwrap();
+    with_graph.adopt(Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), rows()).unwrap(), &live).unwrap();
     let without = Segments::new(16, HnswSettings { freeze_from: 2000, ..small_graph() }).unwrap();
     without.adopt_rows(&ids, rows(), &live).unwrap();
     for index in [&with_graph, &without] {

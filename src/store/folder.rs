@@ -293,7 +293,8 @@ fn lock_within(folder: &Path, name: &str, patience: Duration) -> Result<File> {
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Unavailable {
                     what: format!("bank `{name}`"),
-                    reason: "another process has it open; stop that process, or send it your request instead".to_owned(),
+                    reason: "another process has it open; stop that process, or send it your request instead"
+                        .to_owned(),
                 });
             }
             Err(TryLockError::Error(e)) => return Err(Error::io("lock the bank", &path, e)),

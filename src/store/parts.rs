@@ -145,9 +145,9 @@ pub(super) fn ids(tree: &Tree, path: &Path, kind: Kind) -> Result<RoaringBitmap>
 /// sled cannot read its pages.
 pub(super) fn last(tree: &Tree, path: &Path, kind: Kind) -> Result<Option<u32>> {
     let key = attempt(path, "read the questions", || tree.scan_prefix([kind as u8]).keys().next_back().transpose())?;
-    Ok(key.and_then(|key| match *key {
-        [_, a, b, c, d, _] => Some(u32::from_be_bytes([a, b, c, d])),
-        _ => Some(u32::MAX), // not a key of ours; a scan says so
+    Ok(key.map(|key| match *key {
+        [_, a, b, c, d, _] => u32::from_be_bytes([a, b, c, d]),
+        _ => u32::MAX, // not a key of ours; a scan says so
     }))
 }
 

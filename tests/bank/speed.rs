@@ -125,7 +125,11 @@ fn speed_of_a_large_bank() {
         times.sort();
         println!("search: median {:.0?}, 99th percentile {:.0?}", times[1000], times[1980]);
         let each = |bytes: u64| bytes / questions;
-        println!("a question: {} bytes of index in memory, {} on the disk", each(status.index_bytes), each(status.bytes_on_disk));
+        println!(
+            "a question: {} bytes of index in memory, {} on the disk",
+            each(status.index_bytes),
+            each(status.bytes_on_disk)
+        );
     }
 }
 

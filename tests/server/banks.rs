@@ -34,7 +34,8 @@ async fn bank_errors_have_their_codes() {
     assert_status(served.create("").await, Code::InvalidArgument, "bank name");
     let delete = proto::DeleteBankRequest { name: "nothing".to_owned() };
     assert_status(served.client.banks.delete_bank(delete).await, Code::NotFound, "bank `nothing`");
-    let long = proto::CreateBankRequest { name: "long".to_owned(), description: "x".repeat(5000), ..Default::default() };
+    let long =
+        proto::CreateBankRequest { name: "long".to_owned(), description: "x".repeat(5000), ..Default::default() };
     assert_status(served.client.banks.create_bank(long).await, Code::InvalidArgument, "at most 4096 bytes");
 }
 

@@ -69,7 +69,8 @@ impl Served {
     }
 
     pub async fn create(&mut self, name: &str) -> Result<proto::Bank, Status> {
-        let request = proto::CreateBankRequest { name: name.to_owned(), description: "a bank".to_owned(), ..Default::default() };
+        let request =
+            proto::CreateBankRequest { name: name.to_owned(), description: "a bank".to_owned(), ..Default::default() };
         Ok(self.client.banks.create_bank(request).await?.into_inner().bank.unwrap())
     }
 

@@ -270,7 +270,12 @@ fn print_status(out: &mut impl Write, status: &BankStatus, json: bool) -> anyhow
     writeln!(out, "on disk      {:.1} MiB", status.bytes_on_disk as f64 / f64::from(1 << 20))?;
     if status.questions > 0 {
         let each = status.index_bytes as f64 / status.questions as f64;
-        writeln!(out, "index        {} in graphs, {each:.0} bytes of memory a question, {}", status.questions_in_graph, status.settings.quantisation.name())?;
+        writeln!(
+            out,
+            "index        {} in graphs, {each:.0} bytes of memory a question, {}",
+            status.questions_in_graph,
+            status.settings.quantisation.name()
+        )?;
     }
     if status.damaged_graphs > 0 {
         writeln!(out, "damaged      {} graphs; a server makes them again of the vectors", status.damaged_graphs)?;

@@ -155,8 +155,10 @@ impl SegmentFile {
             table.extend(bytemuck::cast_slice::<u32, u8>(sums));
         }
         let length = writer.at + table.len() + FOOT;
-        let mut foot: Vec<u8> =
-            [number, dimension as u32, sums.len() as u32, table.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
+        let mut foot: Vec<u8> = [number, dimension as u32, sums.len() as u32, table.len() as u32]
+            .into_iter()
+            .flat_map(u32::to_le_bytes)
+            .collect();
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&table);
         hasher.update(&foot);
@@ -280,7 +282,10 @@ impl SegmentFile {
     /// # Errors
     /// Names the first section that is damaged.
     pub(in super::super) fn check_derived(&self) -> Result<()> {
-        self.sections.iter().filter(|section| section.tag >= OWN).try_for_each(|section| self.section(section.tag).map(drop))
+        self.sections
+            .iter()
+            .filter(|section| section.tag >= OWN)
+            .try_for_each(|section| self.section(section.tag).map(drop))
     }
 
     /// The vector in a row, by its number in the order of the ids, and none where there is no such row.

@@ -73,7 +73,9 @@ impl Segments {
             let entry = Entry::decode(&*bytes?).map_err(malformed)?;
             let opened = SegmentFile::open(&folder.join(file_name(number)), number, dimension).and_then(|file| {
                 let found = Entry { vectors: file.ids().len() as u64, fingerprint: file.fingerprint() };
-                (found == entry).then_some(file).ok_or_else(|| Error::corrupt(&folder, "it is not the one that was kept"))
+                (found == entry)
+                    .then_some(file)
+                    .ok_or_else(|| Error::corrupt(&folder, "it is not the one that was kept"))
             });
             match opened {
                 Ok(file) => drop(files.whole.insert(number, Arc::new(file))),
@@ -219,7 +221,8 @@ impl Store {
     }
 
     fn replaced_by(&self, ids: &RoaringBitmap, but: Option<u32>) -> Vec<Arc<SegmentFile>> {
-        let replaced = |file: &Arc<SegmentFile>| Some(file.number()) != but && file.ids().iter().all(|&id| ids.contains(id));
+        let replaced =
+            |file: &Arc<SegmentFile>| Some(file.number()) != but && file.ids().iter().all(|&id| ids.contains(id));
         self.segments().into_iter().filter(replaced).collect()
     }
 

@@ -180,7 +180,10 @@ fn a_file_that_is_damaged_or_another_is_named_with_each_question() {
         }
         store.load(&mut |_, _| Ok(()), &mut |_, _| Ok(()))
     };
-    let cut = refused(&whole[..whole.len() - 9], &["4 of 4", "question `q2`: its vector is missing, as is segment 0: it is cut short"]);
+    let cut = refused(
+        &whole[..whole.len() - 9],
+        &["4 of 4", "question `q2`: its vector is missing, as is segment 0: it is cut short"],
+    );
     assert!(matches!(cut, Err(Error::DataCorruption { .. })));
     let mut flipped = whole.clone();
     flipped[8192 + 64 + 1] ^= 1; // ids, then vectors, each from a page on
