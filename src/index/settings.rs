@@ -13,8 +13,8 @@ pub struct HnswSettings {
     /// Candidates kept while searching, 1 to 4096; never less than twice the `k` of a search.
     pub search_width: usize,
     /// What a walk costs for each candidate kept, in vectors compared one after the other; it tells when comparing with
-    /// all allowed vectors is quicker. At 20,000 vectors of width 312 a walk of width 64 took as long as 6,000
-    /// comparisons (`cargo test --release --test bank -- --ignored --nocapture speed`). 0 always walks.
+    /// all allowed vectors is quicker. With vectors 384 wide, a walk of width 64 took as long as 400 to 1,100
+    /// comparisons (`make bench` times both). 0 always walks.
     pub walk_cost: u64,
     /// Threads that link points; 0 means half of the cores, so that searches keep the others.
     pub build_threads: usize,
@@ -30,7 +30,7 @@ impl Default for HnswSettings {
             links: 16,
             build_width: 200,
             search_width: 64,
-            walk_cost: 96,
+            walk_cost: 12,
             build_threads: 0,
             quantisation: Quantisation::default(),
             freeze_from: 2048,

@@ -89,6 +89,32 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
 }
 
 #[test]
+fn a_full_disk_makes_no_segment_until_there_is_room() {
+    let Some(disk) = SmallDisk::new(96) else { return };
+    let bank = created(&engine(disk.path()).without_graphs());
+    let questions = |range: std::ops::Range<u64>| range.map(|i| question(i, &wording(i))).collect::<Vec<_>>();
+    for first in (0..2100).step_by(100) {
+        bank.upsert(questions(first..first + 100)).unwrap();
+    }
+    let ballast = disk.path().join("ballast");
+    let free = rustix::fs::statvfs(disk.path()).unwrap();
+    let left = free.f_bavail * free.f_frsize - (32 << 20);
+    fs::write(&ballast, vec![1; left as usize]).unwrap();
+    let segments = || fs::read_dir(disk.path().join("banks/faq/segments")).unwrap().count();
+    bank.link_now(&|_, _| ()).unwrap();
+    assert_eq!((bank.status().unwrap().questions_in_graph, segments()), (0, 0), "it says why in its log");
+    let refused = bank.upsert(questions(3000..3400)).unwrap_err();
+    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+    assert_eq!(segments(), 0);
+    assert_eq!(bank.search(&SearchRequest::text(wording(7), 3)).unwrap().hits.len(), 3);
+    fs::remove_file(ballast).unwrap();
+    bank.link_now(&|_, _| ()).unwrap();
+    bank.upsert(questions(3000..3400)).unwrap();
+    assert_eq!((bank.status().unwrap().questions, segments()), (2500, 2));
+    assert_eq!(bank.verify(&|_, _| ()).unwrap(), 2500);
+}
+
+#[test]
 fn a_disk_that_cannot_be_written_is_a_sentence() {
     let Some(disk) = SmallDisk::new(64) else { return };
     {

@@ -1,5 +1,6 @@
 //! How long things take: `cargo test --release --test bank -- --ignored --nocapture --test-threads 1 speed`.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -83,14 +84,16 @@ fn topical(n: u64) -> Vec<f32> {
 #[ignore = "prints how long things take"]
 fn speed_of_a_large_bank() {
     let questions: u64 = std::env::var("SIMBERT_SPEED_QUESTIONS").map_or(100_000, |n| n.parse().unwrap());
-    let data = tempfile::tempdir().unwrap();
+    // The bank is kept and taken again where a folder for it is named.
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os("SIMBERT_SPEED_DATA").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     let timed = |what: &str, started: Instant| println!("{what}: {:.2?}, {} MiB at most", started.elapsed(), peak());
     let request = |n: u64| {
         let query = Query::Vector(topical(n));
         SearchRequest { query, ..SearchRequest::text("", 10) }
     };
-    {
-        let bank = created(&engine(data.path()).without_graphs());
+    if !folder.join("banks/faq").exists() {
+        let bank = created(&engine(&folder).without_graphs());
         let started = Instant::now();
         for first in (0..questions).step_by(5000) {
             let batch = (first..(first + 5000).min(questions)).map(|n| {
@@ -107,7 +110,7 @@ fn speed_of_a_large_bank() {
     for _ in 0..3 {
         forget_peak();
         let started = Instant::now();
-        let engine = engine(data.path());
+        let engine = engine(&folder);
         let bank = engine.bank(&name()).unwrap();
         timed("opened", started);
         assert_eq!(bank.search(&request(17)).unwrap().hits[0].question.id, id(17));
@@ -131,6 +134,55 @@ fn speed_of_a_large_bank() {
             each(status.bytes_on_disk)
         );
     }
+}
+
+fn topical_questions(range: std::ops::Range<u64>) -> Vec<(Question, Vec<f32>)> {
+    range.map(|n| (question(n, &wording(n)), topical(n))).collect()
+}
+
+#[test]
+#[ignore = "prints how long things take"]
+fn speed_while_segments_are_merged() {
+    let questions: u64 = std::env::var("SIMBERT_SPEED_QUESTIONS").map_or(50_000, |n| n.parse().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let engine = engine(data.path());
+    let bank = created(&engine);
+    let write = |range: std::ops::Range<u64>| {
+        let (first, last) = (range.start, range.end);
+        for first in (first..last).step_by(1000) {
+            bank.upsert_with_vectors(topical_questions(first..(first + 1000).min(last))).unwrap();
+        }
+    };
+    let searches = |what: &str, until: &dyn Fn(usize) -> bool| {
+        let mut times = Vec::new();
+        while !until(times.len()) {
+            let query = Query::Vector(topical(times.len() as u64 * 487 % questions));
+            let request = SearchRequest { query, ..SearchRequest::text("", 10) };
+            let started = Instant::now();
+            bank.search(&request).unwrap();
+            times.push(started.elapsed());
+        }
+        times.sort();
+        let at = |share: usize| times[times.len() * share / 1000];
+        println!("{what}: {} searches, median {:.0?}, 99th percentile {:.0?}", times.len(), at(500), at(990));
+    };
+    let started = Instant::now();
+    let loaded = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(0..questions));
+        searches("during a bulk load", &|_| writer.is_finished());
+        started.elapsed()
+    });
+    let waiting = questions - bank.status().unwrap().questions_in_graph;
+    println!("{questions} questions in {loaded:.1?}, {waiting} of them without a graph then");
+    bank.link_now(&|_, _| ()).unwrap();
+    println!("all in one graph after {:.1?}", started.elapsed());
+    searches("quiet", &|done| done == 5000);
+    write(questions..2 * questions);
+    std::thread::scope(|scope| {
+        let merge = scope.spawn(|| bank.link_now(&|_, _| ()).unwrap());
+        searches("during a merge", &|_| merge.is_finished());
+    });
+    searches("quiet, twice as many", &|done| done == 5000);
 }
 
 /// MiB of memory that this process has used at most since the last [`forget_peak`]; 0 where the system does not say.
