@@ -13,7 +13,7 @@ use super::write::FreeIds;
 use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
 use crate::index::{HnswSettings, Pace, Progress, Quantisation, Segments, VectorIndex, check_unit};
 use crate::model::Calibration;
-use crate::store::{BankFacts, Banks, FORMAT, Record, Store, Verification};
+use crate::store::{BankFacts, Banks, FORMAT, Store, Verification};
 use crate::{Error, Result};
 
 /// Vectors that go into the index at once while a bank is opened.
@@ -282,10 +282,10 @@ fn load(store: &Store, index: &Segments, progress: &Progress<'_>) -> Result<Cata
         waiting.clear();
         inserted
     };
-    let mut record = |internal, record: Record| {
-        let question = Question::from_record(record)?;
-        catalogue.insert_values(internal, &question);
-        ids.push((question.id, internal));
+    let mut record = |internal, outline| {
+        let (id, faq_id, metadata) = Question::outlined(outline)?;
+        catalogue.insert_values(internal, faq_id.as_deref(), &metadata);
+        ids.push((id, internal));
         if catalogue.len() % LOADED_AT_ONCE as u64 == 0 {
             progress(catalogue.len(), total);
         }

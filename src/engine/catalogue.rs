@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::{Filter, MetadataValue, Question, QuestionId};
+use super::{Filter, Metadata, MetadataValue, Question, QuestionId};
 use crate::{Error, Result};
 
 /// Most conditions of one filter, and how deep they nest: far above what a person writes, below what a stack holds.
@@ -157,7 +157,7 @@ impl Catalogue {
 
     pub(super) fn insert(&mut self, internal: u32, question: &Question) {
         self.ids.insert(question.id.clone(), internal);
-        self.insert_values(internal, question);
+        self.insert_values(internal, question.faq_id.as_deref(), &question.metadata);
     }
 
     /// Gives all questions that [`Catalogue::insert_values`] took in their ids: at once, which is quicker than one by one.
@@ -174,9 +174,9 @@ impl Catalogue {
     }
 
     /// Takes in all of a question but its id.
-    pub(super) fn insert_values(&mut self, internal: u32, question: &Question) {
+    pub(super) fn insert_values(&mut self, internal: u32, faq_id: Option<&str>, metadata: &Metadata) {
         self.live.insert(internal);
-        if let Some(faq_id) = question.faq_id.as_deref() {
+        if let Some(faq_id) = faq_id {
             let known = self.faqs.get_key_value(faq_id).map(|(key, _)| Arc::clone(key));
             let faq_id = known.unwrap_or_else(|| Arc::from(faq_id));
             self.faqs.entry(Arc::clone(&faq_id)).or_default().insert(internal);
@@ -186,7 +186,7 @@ impl Catalogue {
             }
             self.faq_of[place] = Some(faq_id);
         }
-        for (key, value) in &question.metadata {
+        for (key, value) in metadata {
             match self.metadata.get_mut(key) {
                 Some(values) => values.insert(value, internal),
                 None => self.metadata.entry(key.clone()).or_default().insert(value, internal),

@@ -1,7 +1,7 @@
 //! A question at the door and on disk: what is accepted, and how it is stored.
 
-use super::{MetadataValue, Question, QuestionId};
-use crate::store::{Record, Value, value};
+use super::{Metadata, MetadataValue, Question, QuestionId};
+use crate::store::{Outline, Record, Value, value};
 use crate::{Error, Result};
 
 const TEXT_BYTES: usize = 8 << 10;
@@ -74,8 +74,18 @@ impl Question {
     /// # Errors
     /// The record has an impossible id or a value without a kind: it is damaged.
     pub(super) fn from_record(record: Record) -> Result<Self> {
+        let Record { id, text, faq_id, answer, metadata } = record;
+        let (id, faq_id, metadata) = Self::outlined(Outline { id, faq_id, metadata })?;
+        Ok(Self { id, text, faq_id, answer, metadata })
+    }
+
+    /// Id, FAQ id and metadata as they were stored.
+    ///
+    /// # Errors
+    /// See [`Question::from_record`].
+    pub(super) fn outlined(outline: Outline) -> Result<(QuestionId, Option<String>, Metadata)> {
         let damaged = |what| Error::corrupt("a question's record", what);
-        let metadata = record.metadata.into_iter().map(|(key, value)| {
+        let metadata = outline.metadata.into_iter().map(|(key, value)| {
             let value = match value.kind {
                 Some(value::Kind::Flag(flag)) => MetadataValue::Flag(flag),
                 Some(value::Kind::Number(number)) => MetadataValue::Number(number),
@@ -85,8 +95,8 @@ impl Question {
             Ok((key, value))
         });
         let metadata = metadata.collect::<Result<_>>()?;
-        let id = QuestionId::new(record.id).map_err(|e| damaged(e.to_string()))?;
-        Ok(Self { id, text: record.text, faq_id: record.faq_id, answer: record.answer, metadata })
+        let id = QuestionId::new(outline.id).map_err(|e| damaged(e.to_string()))?;
+        Ok((id, outline.faq_id, metadata))
     }
 }
 

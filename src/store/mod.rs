@@ -31,7 +31,7 @@ mod whole_file;
 pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
 pub use questions::{Change, Store, Stored};
-pub use record::{Record, Value, value};
+pub use record::{Outline, Record, Value, value};
 pub use segments::{SegmentFile, SegmentParts};
 pub use snapshot::{Snapshot, SnapshotFacts, SnapshotFile};
 pub use verify::{Damage, Verification};

@@ -198,6 +198,15 @@ impl Scan<'_> {
             return Ok(Some((self.next.unwrap_or_default(), Err(Error::corrupt(self.path, comment)))));
         };
         let id = u32::from_be_bytes([a, b, c, d]);
+        if number == 0
+            && let Ok([1, value @ ..]) = unseal(self.path, &found, &first)
+        {
+            // Most values have one part, and nothing behind it.
+            self.ahead = self.entry()?;
+            if self.ahead.as_ref().is_none_or(|(key, _)| key.get(1..5) != found.get(1..5)) {
+                return Ok(Some((id, Ok(value.to_vec()))));
+            }
+        }
         let mut parts = vec![(number, first)];
         while let Some((key, sealed)) = self.entry()? {
             match *key {

@@ -292,8 +292,8 @@ impl Store {
         bytes.map(|bytes| self.decode(id, &bytes)).transpose()
     }
 
-    pub(super) fn decode(&self, id: u32, bytes: &[u8]) -> Result<Record> {
-        Record::decode(bytes).map_err(|e| Error::corrupt(&self.path, format!("record {id} is malformed: {e}")))
+    pub(super) fn decode<T: Message + Default>(&self, id: u32, bytes: &[u8]) -> Result<T> {
+        T::decode(bytes).map_err(|e| Error::corrupt(&self.path, format!("record {id} is malformed: {e}")))
     }
 
     /// A question's vector, from sled or from a file: it is moved from the one to the other, never back.

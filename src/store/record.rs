@@ -18,6 +18,17 @@ pub struct Record {
     pub metadata: BTreeMap<String, Value>,
 }
 
+/// What of a record a bank keeps in memory. Other fields are passed over, which spares most of the work of opening one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outline {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(string, optional, tag = "3")]
+    pub faq_id: Option<String>,
+    #[prost(btree_map = "string, message", tag = "5")]
+    pub metadata: BTreeMap<String, Value>,
+}
+
 /// One value of the metadata.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Value {

@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::parts::{self, Kind};
 use super::questions::{Store, Stored};
-use super::record::Record;
+use super::record::{Outline, Record};
 use crate::{Error, Result};
 
 /// Damaged questions that an error names.
@@ -140,7 +140,7 @@ impl Store {
         Error::corrupt(&self.path, format!("its vector is missing{lost}"))
     }
 
-    /// Reads what a bank opens with: hands every record to `record`, and then every vector that lies in sled and no
+    /// Reads what a bank opens with: hands every record's outline to `record`, and then every vector that lies in sled and no
     /// file to `vector`, each by internal id. The vectors in files are not looked at, but each question has one.
     ///
     /// # Errors
@@ -148,12 +148,12 @@ impl Store {
     /// then, and the error names the first few and the ways out. Or `record` or `vector` fails.
     pub fn load(
         &self,
-        record: &mut dyn FnMut(u32, Record) -> Result<()>,
+        record: &mut dyn FnMut(u32, Outline) -> Result<()>,
         vector: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
     ) -> Result<()> {
         let (mut live, mut bad) = (RoaringBitmap::new(), RoaringBitmap::new());
         let mut found = Verification { expected: self.counts().questions, ..Verification::default() };
-        self.decoded(&mut |id, stored| match stored.and_then(|stored| record(id, stored)) {
+        self.outlines(&mut |id, stored| match stored.and_then(|stored| record(id, stored)) {
             Ok(()) => {
                 found.whole += 1;
                 live.insert(id);
@@ -188,16 +188,16 @@ impl Store {
         self.clear_away(&filed)
     }
 
-    /// Hands every record to `each`; some threads read and decode them, each its share of the ids in their order.
-    fn decoded(&self, each: &mut dyn FnMut(u32, Result<Record>) -> Result<()>) -> Result<()> {
+    /// Hands every record's outline to `each`; some threads read and decode them, each its share of the ids in their order.
+    fn outlines(&self, each: &mut dyn FnMut(u32, Result<Outline>) -> Result<()>) -> Result<()> {
         let last = parts::last(&self.db, &self.path, Kind::Record)?;
         let Some(last) = last else { return Ok(()) };
         let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let share = (u64::from(last) / threads + 1).max(LEAST_SHARE);
-        let read = |first: u64, chunks: &SyncSender<Vec<(u32, Result<Record>)>>| {
+        let read = |first: u64, chunks: &SyncSender<Vec<(u32, Result<Outline>)>>| {
             let ids = first as u32..=u64::min(first + share - 1, last.into()) as u32;
             let mut records = parts::scan(&self.db, &self.path, Kind::Record, ids)
-                .map(|(id, bytes)| (id, bytes.and_then(|bytes| self.decode(id, &bytes))));
+                .map(|(id, bytes)| (id, bytes.and_then(|bytes| self.decode::<Outline>(id, &bytes))));
             loop {
                 let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
                 if chunk.is_empty() || chunks.send(chunk).is_err() {

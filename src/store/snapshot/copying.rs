@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 use super::super::folder::BankFacts;
 use super::super::parts::{self, Kind};
 use super::super::questions::{Change, Store};
+use super::super::record::Record;
 use super::super::whole_file::WholeFile;
 use super::writer::Writer;
 use super::{Header, SnapshotFacts};
@@ -53,7 +54,7 @@ impl Copying {
 
     /// Whether the frame is full then.
     fn push(&mut self, store: &Store, id: u32, record: Vec<u8>) -> Result<bool> {
-        store.decode(id, &record)?; // what cannot be restored is no snapshot
+        store.decode::<Record>(id, &record)?; // what cannot be restored is no snapshot
         let vector = store.vector(id)?.ok_or_else(|| lacking(store, id))?;
         self.writer.push(record, bytemuck::cast_slice(&vector).to_vec())
     }
