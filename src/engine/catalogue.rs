@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::{Filter, Metadata, MetadataValue, Question, QuestionId};
@@ -165,7 +166,7 @@ impl Catalogue {
     /// # Errors
     /// Two have the same id; gives it back.
     pub(super) fn name_all(&mut self, mut ids: Vec<(QuestionId, u32)>) -> Result<(), QuestionId> {
-        ids.sort_unstable();
+        ids.par_sort_unstable();
         if let Some([(twice, _), _]) = ids.array_windows().find(|[a, b]| a.0 == b.0) {
             return Err(twice.clone());
         }

@@ -3,12 +3,13 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::wording::stutters;
 use super::{Sampler, Sampling};
 use crate::runtime::Decoder;
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
-/// Draws `sampling.samples` targets for the source `[CLS] pieces… [SEP]`: their ids without the closing `[SEP]`, in
+/// Draws `sampling.samples` targets that do not stutter for the source `[CLS] pieces… [SEP]`: their ids without the closing `[SEP]`, in
 /// the order of the samples. Each sample has a random stream of its own, so what it becomes does not depend on when
 /// the others end.
 ///
@@ -23,7 +24,8 @@ pub fn decode(decoder: &Decoder, tokenizer: &Tokenizer, source: &[u32], sampling
     let end = tokenizer.special().sep;
     let mut sampler = Sampler::new(sampling, banned(decoder, tokenizer));
     let mut random: Vec<ChaCha8Rng> = (0..sampling.samples).map(|sample| stream(sampling.seed, sample)).collect();
-    let mut targets = vec![Vec::new(); sampling.samples];
+    let (mut targets, mut refused) = (vec![Vec::new(); sampling.samples], Vec::new());
+    let said = source;
 
     let (source, mut logits) = decoder.read(source)?;
     let mut cache = decoder.start(sampling.samples)?;
@@ -33,7 +35,9 @@ pub fn decode(decoder: &Decoder, tokenizer: &Tokenizer, source: &[u32], sampling
         let mut rows = Vec::with_capacity(live.len());
         for (row, &sample) in live.iter().enumerate() {
             let scores = logits.row(if step == 0 { 0 } else { row });
-            match sampler.draw(scores, &mut random[sample]) {
+            stutters(&targets[sample], said, &mut refused);
+            refused.retain(|&id| id != end);
+            match sampler.draw(scores, &refused, &mut random[sample]) {
                 Some(id) if id != end => {
                     targets[sample].push(id);
                     rows.push(row);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::decode::decode;
-use super::wording::{folded, stutters};
+use super::wording::folded;
 use super::{GenerateRequest, Paraphrase};
 use crate::model::ModelDirectory;
 use crate::runtime::{Decoder, Encoder, RuntimeOptions};
@@ -44,10 +44,8 @@ impl Paraphraser {
 
     /// Similar questions, best first. Of the samples drawn, blanks, the input itself and all but the first of those
     /// that read alike are dropped (alike: but for width, case, spaces and punctuation). The `k` whose sentence vectors
-    /// have the highest cosine with the input's are returned; samples that stutter, saying a run of pieces twice or a
-    /// word of the input more often than it does, are among them only where the others are fewer than `k`: the cosine
-    /// hardly minds what a reader does. A long input is cut off where the model's positions no longer leave room for
-    /// `max_tokens`.
+    /// have the highest cosine with the input's are returned. A long input is cut off where the model's positions no
+    /// longer leave room for `max_tokens`.
     ///
     /// # Errors
     /// The request is out of range, or the model fails.
@@ -56,7 +54,7 @@ impl Paraphraser {
         let samples = self.sample(request)?;
         // The input goes first, to be compared with.
         let input = std::iter::once(request.text.as_str());
-        let texts: Vec<&str> = input.chain(samples.iter().map(|sample| sample.text.as_str())).collect();
+        let texts: Vec<&str> = input.chain(samples.iter().map(String::as_str)).collect();
         let vectors = self.encoder.encode(&texts)?.vectors;
         let cosine = |vector: &[f32]| vectors[0].iter().zip(vector).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0);
         let scores: Vec<f32> = vectors[1..].iter().map(|vector| cosine(vector)).collect();
@@ -64,7 +62,7 @@ impl Paraphraser {
     }
 
     /// The samples, each wording once.
-    fn sample(&self, request: &GenerateRequest) -> Result<Vec<Sample>> {
+    fn sample(&self, request: &GenerateRequest) -> Result<Vec<String>> {
         let tokenizer = self.encoder.tokenizer();
         let most = self.decoder.positions().saturating_sub(LEAST_SOURCE);
         if request.sampling.max_tokens > most {
@@ -81,33 +79,23 @@ impl Paraphraser {
         for target in decode(&self.decoder, tokenizer, &source, &request.sampling)? {
             let text = tokenizer.decode(&target)?;
             if seen.insert(folded(&text)) {
-                samples.push(Sample { text, stutters: stutters(&target, &source) });
+                samples.push(text);
             }
         }
         Ok(samples)
     }
 }
 
-/// A wording that was drawn.
-#[derive(Debug)]
-struct Sample {
-    text: String,
-    stutters: bool,
-}
-
 /// The best `request.k` of `samples`, best first; `scores` are their cosines with the input.
-fn ranked(samples: Vec<Sample>, scores: &[f32], request: &GenerateRequest) -> Vec<Paraphrase> {
-    let mut found: Vec<(bool, Paraphrase)> = samples
+fn ranked(samples: Vec<String>, scores: &[f32], request: &GenerateRequest) -> Vec<Paraphrase> {
+    let mut found: Vec<Paraphrase> = samples
         .into_iter()
         .zip(scores)
-        .map(|(sample, &score)| (sample.stutters, Paraphrase { text: sample.text, score }))
-        .filter(|(_, paraphrase)| request.min_score.is_none_or(|least| paraphrase.score >= least))
+        .map(|(text, &score)| Paraphrase { text, score })
+        .filter(|paraphrase| request.min_score.is_none_or(|least| paraphrase.score >= least))
         .collect();
-    let by_score = |a: &Paraphrase, b: &Paraphrase| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text));
-    found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| by_score(&a.1, &b.1)));
+    found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
     found.truncate(request.k);
-    let mut found: Vec<Paraphrase> = found.into_iter().map(|(_, paraphrase)| paraphrase).collect();
-    found.sort_by(by_score);
     found
 }
 
@@ -116,24 +104,13 @@ mod tests {
     use super::*;
     use crate::generate::Sampling;
 
-    fn best(samples: &[(&str, bool, f32)], k: usize, min_score: Option<f32>) -> Vec<String> {
-        let request = GenerateRequest { text: "问".to_owned(), k, sampling: Sampling::default(), min_score };
-        let scores: Vec<f32> = samples.iter().map(|sample| sample.2).collect();
-        let samples = samples.iter().map(|&(text, stutters, _)| Sample { text: text.to_owned(), stutters });
-        ranked(samples.collect(), &scores, &request).into_iter().map(|paraphrase| paraphrase.text).collect()
-    }
-
-    #[test]
-    fn what_stutters_only_fills_up() {
-        let samples = [("a", false, 0.5), ("bbb", true, 0.9), ("c", false, 0.7), ("ddd", true, 0.8)];
-        assert_eq!(best(&samples, 2, None), ["c", "a"]);
-        assert_eq!(best(&samples, 3, None), ["bbb", "c", "a"], "best first, whatever filled up");
-        assert_eq!(best(&samples, 9, None), ["bbb", "ddd", "c", "a"]);
-    }
-
     #[test]
     fn a_least_score_holds_for_all_and_equals_go_by_text() {
-        let samples = [("b", false, 0.6), ("a", false, 0.6), ("c", false, 0.5), ("ddd", true, 0.5)];
-        assert_eq!(best(&samples, 9, Some(0.55)), ["a", "b"]);
+        let request =
+            GenerateRequest { text: "问".to_owned(), k: 2, sampling: Sampling::default(), min_score: Some(0.55) };
+        let samples = ["b", "a", "c", "d"].map(str::to_owned).to_vec();
+        let best: Vec<String> =
+            ranked(samples, &[0.6, 0.6, 0.5, 0.58], &request).into_iter().map(|paraphrase| paraphrase.text).collect();
+        assert_eq!(best, ["a", "b"]);
     }
 }

@@ -21,6 +21,8 @@ pub struct Sampler {
     /// Tokens that are never drawn, by id.
     banned: Vec<bool>,
     candidates: Vec<Candidate>,
+    /// Tokens that are banned for one draw.
+    refused: Vec<u32>,
 }
 
 /// A token and its probability, up to a common factor.
@@ -40,12 +42,22 @@ impl Sampler {
             top_p: f64::from(sampling.top_p),
             banned,
             candidates: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// Draws one id; `None` if all tokens are banned. `logits` are finite, `[vocabulary]`.
-    pub fn draw(&mut self, logits: &[f32], random: &mut impl Rng) -> Option<u32> {
+    /// Draws one id that is not among `refused`; `None` if all tokens are banned. `logits` are finite, `[vocabulary]`.
+    pub fn draw(&mut self, logits: &[f32], refused: &[u32], random: &mut impl Rng) -> Option<u32> {
+        self.refused.clear();
+        for &id in refused {
+            if let Some(banned) = self.banned.get_mut(id as usize)
+                && !std::mem::replace(banned, true)
+            {
+                self.refused.push(id);
+            }
+        }
         self.collect(logits);
+        self.refused.iter().for_each(|&id| self.banned[id as usize] = false);
         self.keep_top_k();
         self.keep_top_p();
         let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
@@ -152,7 +164,7 @@ mod tests {
             let mut random = ChaCha8Rng::seed_from_u64(7);
             let (draws, mut counts) = (40_000, vec![0_u32; logits.len()]);
             for _ in 0..draws {
-                counts[sampler.draw(&logits, &mut random).unwrap() as usize] += 1;
+                counts[sampler.draw(&logits, &[], &mut random).unwrap() as usize] += 1;
             }
             let mut chi_squared = 0.0;
             for (count, p) in counts.iter().zip(&expected) {
@@ -172,7 +184,7 @@ mod tests {
         let logits: Vec<f32> = (0..1000).map(|i| ((i * 37 % 1000) as f32) / 500.0).collect();
         let (banned, rule) = (vec![false; 1000], sampling(1.0, 0, 0.9));
         let mut sampler = Sampler::new(&rule, banned.clone());
-        sampler.draw(&logits, &mut ChaCha8Rng::seed_from_u64(1));
+        sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(1));
         let mut kept: Vec<u32> = sampler.candidates.iter().map(|candidate| candidate.id).collect();
         kept.sort_unstable();
         let expected = exact(&logits, &banned, &rule);
@@ -186,14 +198,20 @@ mod tests {
         // Probabilities ½, ¼, ¼: p of 0.6 needs two of them.
         let logits = [2.0_f32.ln(), 0.0, 0.0];
         let mut sampler = Sampler::new(&sampling(1.0, 0, 0.6), vec![false; 3]);
-        sampler.draw(&logits, &mut ChaCha8Rng::seed_from_u64(1));
+        sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(sampler.candidates.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]
     fn without_an_allowed_token_nothing_is_drawn() {
         let mut sampler = Sampler::new(&Sampling::default(), vec![true; 2]);
-        assert_eq!(sampler.draw(&[0.0, 1.0], &mut ChaCha8Rng::seed_from_u64(1)), None);
+        assert_eq!(sampler.draw(&[0.0, 1.0], &[], &mut ChaCha8Rng::seed_from_u64(1)), None);
+        let mut sampler = Sampler::new(&sampling(1.0, 0, 1.0), vec![false; 2]);
+        for _ in 0..20 {
+            assert_eq!(sampler.draw(&[9.0, 1.0], &[0, 7], &mut ChaCha8Rng::seed_from_u64(1)), Some(1));
+        }
+        assert_eq!(sampler.draw(&[9.0, 1.0], &[0, 1], &mut ChaCha8Rng::seed_from_u64(1)), None);
+        assert_eq!(sampler.draw(&[9.0, -9.0], &[], &mut ChaCha8Rng::seed_from_u64(1)), Some(0), "for one draw only");
     }
 
     proptest! {
@@ -206,7 +224,7 @@ mod tests {
             let rule = sampling(temperature, top_k, top_p);
             let expected = exact(&logits, &banned, &rule);
             let mut sampler = Sampler::new(&rule, banned);
-            let id = sampler.draw(&logits, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+            let id = sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
             prop_assert!(expected[id as usize] > 0.0, "{} is outside of {:?}", id, expected);
             prop_assert!(top_k == 0 || sampler.candidates.len() <= top_k);
         }
@@ -216,7 +234,7 @@ mod tests {
             let logits: Vec<f32> = logits.into_iter().map(|x| x as f32).collect();
             let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sampler = Sampler::new(&sampling(1e-3, 0, 1.0), vec![false; logits.len()]);
-            let id = sampler.draw(&logits, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+            let id = sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
             prop_assert_eq!(logits[id as usize], best);
         }
     }
