@@ -61,7 +61,11 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 	$(SIMBERT) train $(MODEL)/training/6-mean.toml
 	rm -rf runs/7-blend
 	$(SIMBERT) blend runs/6-mean/model runs/3-everyday/model --share 7 --share 3 --output runs/7-blend/model
-	cp $(addprefix runs/7-blend/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
+	xz -dc ../shared/data/text/short.txt.xz > runs/short.txt
+	$(SIMBERT) train $(MODEL)/training/8-wordings.toml
+	rm -rf runs/9-blend
+	$(SIMBERT) blend runs/8-wordings/model runs/7-blend/model --share 35 --share 65 --output runs/9-blend/model
+	cp $(addprefix runs/9-blend/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
 	rm -f $(MODEL)/calibration*.json
 	$(SIMBERT) export $(MODEL)
 	$(SIMBERT) export --int8 $(MODEL)
