@@ -59,15 +59,16 @@ class Run:
 
     def table(self) -> list[str]:
         built = "one thread" if self.threads == 1 else f"{self.threads} threads"
-        lines = [f"| | build s, {built} | of processor time | two threads, s | bytes a vector | recall at width 64 "]
+        lines = [f"| | build s, {built} | of processor time | two threads, s | bytes a vector | resident | recall at width 64 "]
         lines[0] += "| QPS at 0.95 | by wall | QPS at 0.99 | by wall |"
-        lines.append("|---" * 10 + "|")
+        lines.append("|---" * 11 + "|")
         for name, engine in self.engines.items():
-            size = f"{engine.bytes / len(self.data.vectors):,.0f}" if engine.bytes else ""
+            sizes = [engine.bytes or math.nan, engine.resident]
             two = f"{self.two_threads[name]:.1f}" if name in self.two_threads else ""
             rates = [self.rate(name, recall, key) for recall in RECALLS for key in ("cpu_seconds", "seconds")]
-            cells = [name, f"{engine.build_seconds:.1f}", f"{engine.build_cpu:.1f}", two, size]
-            cells += [f"{self.recall_at(name, 64):.4f}", *("" if math.isnan(rate) else f"{rate:,.0f}" for rate in rates)]
+            cells = [name, f"{engine.build_seconds:.1f}", f"{engine.build_cpu:.1f}", two]
+            cells += [whole(size / len(self.data.vectors)) for size in sizes]
+            cells += [f"{self.recall_at(name, 64):.4f}", *map(whole, rates)]
             lines.append(f"| {' | '.join(cells)} |")
         lines += ["", "Recall and queries a second of processor time by width:", "", f"| width | {' | '.join(self.engines)} |"]
         lines.append("|---" * (len(self.engines) + 1) + "|")
@@ -94,7 +95,12 @@ class Run:
                 ratios[f"build_{SHORT[name]}_two_threads_vs_hnswlib"] = self.two_threads[name] / self.two_threads["hnswlib"]
                 ratios[f"recall_{SHORT[name]}_vs_hnswlib"] = self.recall_at(name, 64) / self.recall_at("hnswlib", 64)
             ratios["bytes_int8_vs_hnswlib"] = self.engines["simbert int8"].bytes / theirs.bytes
+            ratios["resident_int8_vs_hnswlib"] = self.engines["simbert int8"].resident / theirs.resident
         return {name: ratio for name, ratio in ratios.items() if not math.isnan(ratio)}
+
+
+def whole(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:,.0f}"
 
 
 def one_at_a_time(args, data: Data, file: Path) -> list[str]:
@@ -145,15 +151,15 @@ def main() -> None:
         *run.table(),
         *singly,
         "",
-        f"{VERSIONS}. Bytes: what a search needs in memory; int8 scores its best candidates again by f32 rows, which may lie"
-        " on disk. hnsw_rs is the crate that made simbert's graphs before, with simbert's distance.",
+        f"{VERSIONS}. Bytes: what walks need; resident: what the process holds, so with the f32 rows by which int8 scores its"
+        " best candidates again, unless they are in a mapped file. hnsw_rs is the crate that made simbert's graphs before, with simbert's distance.",
     ]
     ratios = [f"ratio {name} {value:.3f}" for name, value in run.ratios().items()]
     name = "-".join(["ann", *([] if args.scale == MODEST else [short(args.scale)]), data.kind])
     args.results.mkdir(parents=True, exist_ok=True)
     text = "\n".join([*lines, "", *(f"    {line}" for line in ratios)])
     (args.results / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-    plot(args.results / f"{name}.svg", run.curves, f"{n:,} {data.kind if data.kind != 'vectors' else ''} vectors".replace("  ", " "))
+    plot(args.results / f"{name}.svg", run.curves, f"{n:,} vectors ({data.kind})")
     print("\n".join([*lines, "", *ratios]))
 
 
@@ -163,7 +169,7 @@ def plot(path: Path, curves: dict[str, list[dict]], what: str) -> None:
     lines = {name: [(nines(p["recall"]), -math.log10(p["cpu_seconds"])) for p in curve] for name, curve in curves.items()}
     rates = [10**rate for points in lines.values() for _, rate in points]
     recalls = [(nines(recall), str(recall)) for recall in (0.5, 0.9, 0.95, 0.99, 0.999)]
-    title = f"{what}, one thread: queries a second of processor time"
+    title = f"{what}: queries a second of processor time, one thread"
     write_svg(path, [panel(0, title, "recall@10", recalls, log_ticks(min(rates), max(rates)), lines)])
 
 

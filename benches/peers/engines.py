@@ -21,6 +21,15 @@ WIDTHS = [10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256, 400, 6
 VERSIONS = f"hnswlib {version('hnswlib')}, faiss {faiss.__version__}, usearch {usearch.__version__}"
 
 
+def resident(process: int | str = "self") -> float:
+    """Bytes of a process's own memory that are in use now, without files that it maps. Not a number but on Linux."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except FileNotFoundError:
+        return math.nan
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), math.nan)
+
+
 class Peer:
     """An index of another library: `build` makes it, `find` searches it with a width."""
 
@@ -28,9 +37,11 @@ class Peer:
 
     def __init__(self, data: Data, threads: int):
         self.data = data
+        before = resident()
         wall, cpu = time.perf_counter(), time.process_time()
         self.build(data.vectors, threads)
         self.build_seconds, self.build_cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.resident = resident() - before
 
     def search(self, width: int) -> dict:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -94,6 +105,7 @@ class Example:
         built = self.answer()
         self.instructions = built["instructions"]
         self.build_seconds, self.build_cpu, self.bytes = (built[k] for k in ("build_seconds", "build_cpu_seconds", "bytes"))
+        self.resident = resident(self.process.pid)
 
     def answer(self) -> dict:
         line = self.process.stdout.readline()

@@ -139,7 +139,8 @@ def encoded(args) -> tuple[np.ndarray, str]:
         questions += islice(altered(questions, asked, args.seed), wanted - own)
     own = min(own, args.scale)
     graphs = "8-bit graphs" if args.int8_encoder else "f32 graphs"
-    what = f"questions of `{args.questions.name}` by the model's {graphs}"
+    asked_of = ", ".join(f"`{path.name}`" for path in args.query_file)
+    what = f"questions of `{args.questions.name}` by the model's {graphs}, queries of {asked_of}"
     if own < args.scale:
         what += (
             f" ({own:,} as they are; of the others, made of those, one half has two neighbouring characters swapped,"
