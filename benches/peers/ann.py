@@ -17,7 +17,7 @@ from pathlib import Path
 
 import vectors
 from chart import log_ticks, panel, write_svg
-from engines import BUILD_WIDTH, FORMER, LINKS, OURS, PEERS, VERSIONS, open_engine, rate_at, search_in_turns
+from engines import BUILD_WIDTH, FORMER, LINKS, OURS, PEERS, VERSIONS, build_engines, rate_at, search_in_turns
 from vectors import Data, short
 
 # Above, a build with one thread takes too long, and hnsw_rs too long in any case.
@@ -36,14 +36,11 @@ class Run:
         self.threads = args.build_threads
         self.two_threads = {}
         if self.threads == 1:
-            for name in [*OURS, "hnswlib"]:
-                if name in OURS or name in args.peers:
-                    engine = open_engine(name, data, file, args.binary, 2)
-                    self.two_threads[name] = engine.build_seconds
-                    engine.end()
-        self.engines = {}
-        for name in [*OURS, *args.peers]:
-            self.engines[name] = open_engine(name, data, file, args.binary, self.threads)
+            for name in [*OURS, *({"hnswlib"} & set(args.peers))]:
+                engine = build_engines([name], data, file, args.binary, 2)[name]
+                self.two_threads[name] = engine.build_seconds
+                engine.end()
+        self.engines = build_engines([*OURS, *args.peers], data, file, args.binary, self.threads)
         if self.threads == 2:
             self.two_threads = {name: engine.build_seconds for name, engine in self.engines.items()}
         self.curves = search_in_turns(self.engines, args.queries, args.rounds, 0.998)

@@ -97,11 +97,13 @@ FORMER = {"hnsw_rs": "hnsw_rs"}
 
 
 class Example:
-    """An index of `examples/ann`, a process that searches when it is told a width."""
+    """An index of `examples/ann`, a process that searches when it is told a width. It builds as soon as it is started."""
 
     def __init__(self, binary: Path, file: Path, kind: str, threads: int):
         command = [binary, "search", file, kind, str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def await_build(self) -> None:
         built = self.answer()
         self.instructions = built["instructions"]
         self.build_seconds, self.build_cpu, self.bytes = (built[k] for k in ("build_seconds", "build_cpu_seconds", "bytes"))
@@ -120,15 +122,29 @@ class Example:
         self.process.wait()
 
 
-def open_engine(name: str, data: Data, file: Path, binary: Path, threads: int) -> Peer | Example:
-    """Builds one, of `data` or of the file that holds the same."""
-    if name in PEERS:
-        engine = PEERS[name](data, threads)
-    else:
-        engine = Example(binary, file, (OURS | FORMER)[name], threads)
-    took = f"{engine.build_seconds:.1f} s ({engine.build_cpu:.1f} s of processor time)"
-    print(f"{name}: {len(data.vectors):,} vectors, {threads} threads, built in {took}", file=sys.stderr, flush=True)
-    return engine
+# hnsw_rs takes longer than all others to build, and so builds in its process beside those after it.
+BUILD_ORDER = [*OURS, "hnswlib", "hnsw_rs", "faiss", "usearch"]
+
+
+def build_engines(names: list[str], data: Data, file: Path, binary: Path, threads: int) -> dict[str, Peer | Example]:
+    """Builds them of `data`, or of the file that holds the same."""
+    engines = {}
+    for name in sorted(names, key=BUILD_ORDER.index):
+        engine = PEERS[name](data, threads) if name in PEERS else Example(binary, file, (OURS | FORMER)[name], threads)
+        engines[name] = engine
+        if name in OURS:
+            engine.await_build()
+        if name not in FORMER:
+            report(name, engine, threads)
+    for name in set(names) & set(FORMER):
+        engines[name].await_build()
+        report(name, engines[name], threads)
+    return {name: engines[name] for name in names}
+
+
+def report(name: str, engine: Peer | Example, threads: int) -> None:
+    took = f"{engine.build_seconds:.1f} s, {engine.build_cpu:.1f} s of processor time"
+    print(f"{name}, threads: {threads}: built in {took}", file=sys.stderr, flush=True)
 
 
 def search_in_turns(engines: dict, queries: int, rounds: int, enough: float) -> dict[str, list[dict]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 import vectors
 from chart import log_ticks, panel, write_svg
-from engines import BUILD_WIDTH, LINKS, OURS, open_engine, rate_at, search_in_turns
+from engines import BUILD_WIDTH, LINKS, OURS, build_engines, rate_at, search_in_turns
 from vectors import Data, short
 
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -32,7 +32,7 @@ def measure(args, data: Data, names: list[str]) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vectors"
         data.write(file)
-        engines = {name: open_engine(name, data, file, args.binary, 1) for name in names}
+        engines = build_engines(names, data, file, args.binary, 1)
         curves = search_in_turns(engines, args.queries, args.rounds, RECALL)
         found = {}
         for name, engine in engines.items():
