@@ -1,5 +1,7 @@
 """Indexes that the benches build and search: of other libraries in this process, simbert's and hnsw_rs's in `examples/ann`."""
 
+import contextlib
+import ctypes
 import json
 import math
 import subprocess
@@ -37,6 +39,8 @@ class Peer:
 
     def __init__(self, data: Data, threads: int):
         self.data = data
+        with contextlib.suppress(AttributeError):  # there only where the allocator is glibc's
+            ctypes.CDLL(None).malloc_trim(0)  # so that the index does not fill holes that others left
         before = resident()
         wall, cpu = time.perf_counter(), time.process_time()
         self.build(data.vectors, threads)

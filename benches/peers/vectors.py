@@ -16,7 +16,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 K = 10
 # Texts that are encoded into one file, so that a larger bench takes up the files of a smaller one.
-PART = 50_000
+PART = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser, scale: str) -> None:
