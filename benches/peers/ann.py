@@ -52,7 +52,8 @@ class Run:
 
     def recall_at(self, name: str, width: int) -> float:
         """With the widest searches where they were not that wide."""
-        return next((p["recall"] for p in self.curves[name] if p["width"] == width), self.curves[name][-1]["recall"])
+        curve = self.curves[name]
+        return next((point["recall"] for point in curve if point["width"] == width), curve[-1]["recall"])
 
     def table(self) -> list[str]:
         built = "one thread" if self.threads == 1 else f"{self.threads} threads"
@@ -67,7 +68,8 @@ class Run:
             cells += [whole(size / len(self.data.vectors)) for size in sizes]
             cells += [f"{self.recall_at(name, 64):.4f}", *map(whole, rates)]
             lines.append(f"| {' | '.join(cells)} |")
-        lines += ["", "Recall and queries a second of processor time by width:", "", f"| width | {' | '.join(self.engines)} |"]
+        lines += ["", "Recall and queries a second of processor time by width:", ""]
+        lines.append(f"| width | {' | '.join(self.engines)} |")
         lines.append("|---" * (len(self.engines) + 1) + "|")
         for points in zip(*self.curves.values()):
             cells = [f"{point['recall']:.4f} {1 / point['cpu_seconds']:,.0f}" for point in points]
@@ -80,7 +82,8 @@ class Run:
         against = {"best_peer": peers, "hnsw_rs": [name for name in self.args.peers if name in FORMER]}
         for other, names in against.items():
             for recall in RECALLS:
-                best = max((rate for rate in (self.rate(name, recall) for name in names) if not math.isnan(rate)), default=math.nan)
+                rates = [self.rate(name, recall) for name in names]
+                best = max((rate for rate in rates if not math.isnan(rate)), default=math.nan)
                 for name in OURS:
                     ratios[f"qps_{SHORT[name]}_at_{recall}_vs_{other}"] = self.rate(name, recall) / best
         if "hnswlib" in self.args.peers:
@@ -89,7 +92,8 @@ class Run:
                 ours = self.engines[name]
                 if self.threads == 1:
                     ratios[f"build_{SHORT[name]}_one_thread_vs_hnswlib"] = ours.build_cpu / theirs.build_cpu
-                ratios[f"build_{SHORT[name]}_two_threads_vs_hnswlib"] = self.two_threads[name] / self.two_threads["hnswlib"]
+                both = self.two_threads
+                ratios[f"build_{SHORT[name]}_two_threads_vs_hnswlib"] = both[name] / both["hnswlib"]
                 ratios[f"recall_{SHORT[name]}_vs_hnswlib"] = self.recall_at(name, 64) / self.recall_at("hnswlib", 64)
             ratios["bytes_int8_vs_hnswlib"] = self.engines["simbert int8"].bytes / theirs.bytes
             ratios["resident_int8_vs_hnswlib"] = self.engines["simbert int8"].resident / theirs.resident
@@ -104,8 +108,12 @@ def one_at_a_time(args, data: Data, file: Path) -> list[str]:
     """What it takes to add vectors one at a time, in simbert and in hnsw_rs."""
     new = min(NEW, len(data.vectors) // 2)
     there = min(THERE, len(data.vectors) - new)
-    lines = [f"{new:,} vectors added one at a time to {there:,}, a search of width 64 after each ten; ms of processor time:", ""]
-    lines += ["| | insert | link later, a vector | search meanwhile, median | slowest 1 % | recall |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"{new:,} vectors added one at a time to {there:,}, a search of width 64 after each ten; ms of processor time:",
+        "",
+        "| | insert | link later, a vector | search meanwhile, median | slowest 1 % | recall |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, kind in (OURS | FORMER).items():
         command = [args.binary, "add", file, kind, str(there), str(new)]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -122,8 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     vectors.add_arguments(parser, "100k")
     every = [*PEERS, *FORMER]
-    parser.add_argument("--peers", type=lambda text: text.split(","), help=f"of {','.join(every)}; above 100k without hnsw_rs")
-    parser.add_argument("--build-threads", type=int, choices=(1, 2), help="1 up to 100k (then two are timed as well), else 2")
+    names = f"some of {','.join(every)}; absent: all, above 100k without hnsw_rs"
+    parser.add_argument("--peers", type=lambda text: text.split(","), help=names)
+    parser.add_argument("--build-threads", type=int, choices=(1, 2), help="1 up to 100k, where two are timed too; else 2")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     args.peers = args.peers or (every if args.scale <= MODEST else list(PEERS))
@@ -148,8 +157,8 @@ def main() -> None:
         *run.table(),
         *singly,
         "",
-        f"{VERSIONS}. Bytes: what walks need; resident: what the process holds, so with the f32 rows by which int8 scores its"
-        " best candidates again, unless they are in a mapped file. hnsw_rs is the crate that made simbert's graphs before, with simbert's distance.",
+        f"{VERSIONS}. Bytes: what walks need; resident: what the process holds, so with the f32 rows by which int8 scores"
+        " its best candidates again, unless they are in a mapped file. hnsw_rs is the crate that made simbert's graphs before, with simbert's distance.",
     ]
     ratios = [f"ratio {name} {value:.3f}" for name, value in run.ratios().items()]
     name = "-".join(["ann", *([] if args.scale == MODEST else [short(args.scale)]), data.kind])
@@ -163,7 +172,8 @@ def main() -> None:
 def plot(path: Path, curves: dict[str, list[dict]], what: str) -> None:
     """Rate (logarithmic) over recall; the recall's axis is stretched towards 1."""
     nines = lambda recall: -math.log10(max(1 - recall, 1e-4))
-    lines = {name: [(nines(p["recall"]), -math.log10(p["cpu_seconds"])) for p in curve] for name, curve in curves.items()}
+    place = lambda point: (nines(point["recall"]), -math.log10(point["cpu_seconds"]))
+    lines = {name: [place(point) for point in curve] for name, curve in curves.items()}
     rates = [10**rate for points in lines.values() for _, rate in points]
     recalls = [(nines(recall), str(recall)) for recall in (0.5, 0.9, 0.95, 0.99, 0.999)]
     title = f"{what}: queries a second of processor time, one thread"

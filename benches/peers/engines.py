@@ -1,4 +1,4 @@
-"""Indexes that the benches build and search: of other libraries in this process, simbert's and hnsw_rs's in `examples/ann`."""
+"""Indexes that the benches build and search: other libraries' in this process, simbert's and hnsw_rs's by `examples/ann`."""
 
 import contextlib
 import ctypes
@@ -110,7 +110,8 @@ class Example:
     def await_build(self) -> None:
         built = self.answer()
         self.instructions = built["instructions"]
-        self.build_seconds, self.build_cpu, self.bytes = (built[k] for k in ("build_seconds", "build_cpu_seconds", "bytes"))
+        self.build_seconds, self.build_cpu = built["build_seconds"], built["build_cpu_seconds"]
+        self.bytes = built["bytes"]
         self.resident = resident(self.process.pid)
 
     def answer(self) -> dict:
@@ -152,7 +153,7 @@ def report(name: str, engine: Peer | Example, threads: int) -> None:
 
 
 def search_in_turns(engines: dict, queries: int, rounds: int, enough: float) -> dict[str, list[dict]]:
-    """For each engine and width the recall and the least seconds a query, up to the width where all have `enough` recall."""
+    """For each engine and width the recall and the least seconds a query, until all have more than `enough` recall."""
     curves = {name: [] for name in engines}
     for width in WIDTHS:
         runs = {name: [] for name in engines}
@@ -162,8 +163,9 @@ def search_in_turns(engines: dict, queries: int, rounds: int, enough: float) -> 
         for name, measured in runs.items():
             best = {key: min(run[key] for run in measured) / queries for key in ("seconds", "cpu_seconds")}
             curves[name].append({"width": width, "recall": measured[0]["recall"], **best})
-        now = [f"{name} {curve[-1]['recall']:.4f} {1 / curve[-1]['cpu_seconds']:,.0f}/s" for name, curve in curves.items()]
-        print(f"width {width}: {', '.join(now)}", file=sys.stderr, flush=True)
+        now = {name: curve[-1] for name, curve in curves.items()}
+        shown = [f"{name} {point['recall']:.4f} {1 / point['cpu_seconds']:,.0f}/s" for name, point in now.items()]
+        print(f"width {width}: {', '.join(shown)}", file=sys.stderr, flush=True)
         if min(curve[-1]["recall"] for curve in curves.values()) > enough:
             break
     return curves

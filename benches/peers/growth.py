@@ -21,8 +21,8 @@ SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 RECALL = 0.95
 # What is measured, how it is written, and its axis.
 MEASURES = {
-    "search": (lambda value: f"{1e6 * value:,.0f} µs", f"microseconds of processor time a search, at recall@10 = {RECALL}", 1e6),
-    "build": (lambda value: f"{value:,.1f} s", "seconds of processor time to build", 1),
+    "search": (lambda value: f"{1e6 * value:,.0f} µs", f"microseconds a search, at recall@10 = {RECALL}", 1e6),
+    "build": (lambda value: f"{value:,.1f} s", "seconds to build", 1),
     "bytes": (lambda value: f"{value / 2**20:,.1f} MiB", "MiB that searches need", 2**-20),
 }
 
@@ -47,7 +47,7 @@ def exponent(points: dict[int, float]) -> float:
 
 
 def write(args, what: str, found: dict[int, dict]) -> list[str]:
-    """The table and the plot of the sizes so far; returns the lines of the exponents."""
+    """Writes the table and the plot of the sizes so far; returns the lines to print."""
     lines = [
         f"{what}, more and more of the same. M {LINKS}, efConstruction {BUILD_WIDTH}, one thread, processor time;"
         f" a search at recall@10 = {RECALL}, best of {args.rounds} rounds of {args.queries:,} queries.",
@@ -65,7 +65,8 @@ def write(args, what: str, found: dict[int, dict]) -> list[str]:
             lines.append(f"| {name}, {measure} | {' | '.join(cells)} | {slope} |")
         for name, slope in slopes.items():
             ratios.append(f"ratio growth_{measure}_exponent_{name.removeprefix('simbert ')} {slope:.3f}")
-        curves = {name: [(np.log10(n), np.log10(unit * value)) for n, value in points.items()] for name, points in series.items()}
+        place = lambda points: [(np.log10(n), np.log10(unit * value)) for n, value in points.items()]
+        curves = {name: place(points) for name, points in series.items()}
         values = [10**y for points in curves.values() for _, y in points]
         labels = {name: f"{name}: n^{slope:.2f}" for name, slope in slopes.items()}
         sizes = [(np.log10(n), short(n)) for n in found]

@@ -1,4 +1,4 @@
-"""What the benches of the index search: unit vectors, queries that are not among them, and each query's true nearest."""
+"""What the benches of the index search: unit vectors, queries that are none of them, and each query's true nearest."""
 
 import argparse
 import hashlib
@@ -22,14 +22,15 @@ PART = 10_000
 def add_arguments(parser: argparse.ArgumentParser, scale: str) -> None:
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/examples/ann")
     parser.add_argument("--scale", type=count, default=count(scale), help=f"vectors: a number, with k or m (default {scale})")
-    parser.add_argument("--questions", type=Path, metavar="FILE", help="questions to encode, one a line; absent: synthetic vectors")
-    parser.add_argument("--query-file", type=Path, nargs="+", metavar="FILE", help="queries for --questions, in the first column")
-    parser.add_argument("--vectors", type=Path, metavar="FILE", help=".npy or .fvecs of vectors, instead of questions")
+    file = dict(type=Path, metavar="FILE")
+    parser.add_argument("--questions", **file, help="questions to encode, one a line; absent: synthetic vectors")
+    parser.add_argument("--query-file", **file, nargs="+", help="queries for --questions, in the first column")
+    parser.add_argument("--vectors", **file, help=".npy or .fvecs of vectors, instead of questions")
     parser.add_argument("--queries", type=int, default=1000, help="how many queries")
     parser.add_argument("--model", type=Path, default=ROOT / "data/model", help="model directory that encodes questions")
     parser.add_argument("--int8-encoder", action="store_true", help="encode with the model's 8-bit graphs")
     parser.add_argument("--simbert", type=Path, default=ROOT / "target/release/simbert")
-    parser.add_argument("--cache", type=Path, default=ROOT / "target/bench-vectors", help="where encoded questions are kept")
+    parser.add_argument("--cache", type=Path, default=ROOT / "target/bench-vectors", help="keeps encoded questions")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path(__file__).resolve().parent / "results")
 
