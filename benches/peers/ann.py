@@ -158,7 +158,8 @@ def main() -> None:
         *singly,
         "",
         f"{VERSIONS}. Bytes: what walks need; resident: what the process holds, so with the f32 rows by which int8 scores"
-        " its best candidates again, unless they are in a mapped file. hnsw_rs is the crate that made simbert's graphs before, with simbert's distance.",
+        " its best candidates again, unless they are in a mapped file. hnsw_rs is the crate that made simbert's graphs"
+        " before, with simbert's distance.",
     ]
     ratios = [f"ratio {name} {value:.3f}" for name, value in run.ratios().items()]
     name = "-".join(["ann", *([] if args.scale == MODEST else [short(args.scale)]), data.kind])
