@@ -6,10 +6,10 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test crash bench bench-ann bench-train train clean
+.PHONY: help vendor build model demo test crash bench bench-ann bench-growth bench-train train clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 	@scripts/fetch-onnxruntime.sh
@@ -38,9 +38,17 @@ crash: ## Kill a process that writes 200 times, and check what is left. KILLS an
 bench: ## Time a search through the graph beside an exact one.
 	$(CARGO) bench --locked --bench search
 
-bench-ann: target/peers ## Build and search an index beside hnswlib, faiss and usearch. Fetches them with pip.
+# SCALE=1m, QUESTIONS=file with QUERIES="files", VECTORS=file; BENCH_ANN="options" passes on what `ann.py --help` lists.
+bench-ann: target/peers $(if $(QUESTIONS),model) ## Build and search an index beside hnswlib, faiss and usearch. Fetches them with pip.
 	$(CARGO) build --release --locked --example ann
-	target/peers/bin/python benches/peers/ann.py $(if $(BENCH_ANN),--vectors $(BENCH_ANN)) $(if $(SCALE),--scale $(SCALE))
+	target/peers/bin/python benches/peers/ann.py $(BENCH_DATA) $(BENCH_ANN)
+
+bench-growth: target/peers $(if $(QUESTIONS),model) ## See how search time, build time and memory grow with the number of vectors.
+	$(CARGO) build --release --locked --example ann
+	target/peers/bin/python benches/peers/growth.py $(BENCH_DATA) $(BENCH_ANN)
+
+BENCH_DATA = $(if $(SCALE),--scale $(SCALE)) $(if $(VECTORS),--vectors $(VECTORS)) \
+	$(if $(QUESTIONS),--questions $(QUESTIONS) --query-file $(QUERIES))
 
 bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
 	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)

@@ -149,7 +149,7 @@ impl Frozen {
     ///
     /// # Errors
     /// The rows are too few.
-    pub(super) fn rest_on(&mut self, rows: Arc<dyn StoredRows>) -> Result<()> {
+    pub fn rest_on(&mut self, rows: Arc<dyn StoredRows>) -> Result<()> {
         if self.codes.is_some() {
             self.run = Run::stored(self.run.ids().to_vec(), self.dimension, rows)?;
         }
