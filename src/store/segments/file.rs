@@ -52,10 +52,10 @@ pub struct SegmentParts<'a> {
 ///
 /// | bytes | what |
 /// |---|---|
-/// | 16 | [`MAGIC`], [`VERSION`] |
+/// | 16 | `MAGIC`, version (u32) |
 /// | … | sections, each from a page on: ids; vectors, padded to cache lines; a CRC-32 for each vector; derived ones |
 /// | … | the table: tag, offset, length and checksums of each section |
-/// | 36 | number, width, vectors, length of the table (u32 each), CRC-32 of table and these, length of the file (u32 each), [`MAGIC`] |
+/// | 36 | number, width, vectors, length of the table, CRC-32 of table and these, length of the file (u32 each), `MAGIC` |
 ///
 /// A section has a CRC-32 for each 256 KiB; the vectors have one each, over id and components, so that a damaged one can
 /// be named, and is found without a look at the others. Numbers are in little endian.
