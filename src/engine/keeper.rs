@@ -71,20 +71,19 @@ pub(super) fn read(file: &Arc<SegmentFile>, dimension: usize) -> Result<Option<F
         let Some(layer) = file.derived(tag)? else { break };
         layers.push(words(file, layer)?);
     }
-    let twins: &[[u32; 2]] = bytemuck::try_cast_slice(section(TWINS)?).map_err(|_| malformed())?;
     let parts = FrozenParts {
         ids: file.ids(),
         numbers: words(file, section(NUMBERS)?)?,
-        twins,
+        twins: words(file, section(TWINS)?)?,
         links: links as usize,
         layers,
         codes: section(CODES)?,
-        scales: bytemuck::try_cast_slice(section(SCALES)?).map_err(|_| malformed())?,
+        scales: words(file, section(SCALES)?)?,
     };
     Frozen::from_parts(dimension, quantisation, &parts, Arc::new(Rows(Arc::clone(file)))).map(Some)
 }
 
-fn words<'a>(file: &SegmentFile, bytes: &'a [u8]) -> Result<&'a [u32]> {
+fn words<'a, T: bytemuck::Pod>(file: &SegmentFile, bytes: &'a [u8]) -> Result<&'a [T]> {
     bytemuck::try_cast_slice(bytes).map_err(|_| Error::corrupt(file.path(), "a section is no list of numbers"))
 }
 

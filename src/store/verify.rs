@@ -166,10 +166,11 @@ impl Store {
             }
         })?;
         let filed = self.segments.members();
-        let mut waiting = RoaringBitmap::new();
+        let (mut waiting, mut doubled) = (RoaringBitmap::new(), RoaringBitmap::new());
         for (id, bytes) in parts::scan(&self.db, &self.path, Kind::Vector, 0..=u32::MAX) {
             if filed.contains(id) {
-                continue; // what a crash left, see `clear_away`
+                doubled.insert(id); // what a crash left
+                continue;
             }
             waiting.insert(id);
             let read = match live.contains(id) || bad.contains(id) {
@@ -177,15 +178,15 @@ impl Store {
                 false => Err(Error::corrupt(&self.path, "its record is missing")),
             };
             if let Err(error) = read {
-                self.note(&mut found, id, error)?;
+                self.note(&mut found, &mut bad, id, error)?;
             }
         }
         for id in &live - &(&waiting | &filed) {
-            self.note(&mut found, id, self.lacks_vector())?;
+            self.note(&mut found, &mut bad, id, self.lacks_vector())?;
         }
         found.damaged.sort_by_key(|damage| damage.internal);
         self.whole(&found)?;
-        self.clear_away(&filed)
+        self.clear_away(&doubled)
     }
 
     /// Hands every record's outline to `each`; some threads read and decode them, each its share of the ids in their order.
@@ -216,10 +217,13 @@ impl Store {
         })
     }
 
-    /// Notes that a question is damaged, which may have been counted as whole.
-    fn note(&self, seen: &mut Verification, id: u32, error: Error) -> Result<()> {
+    /// Notes that a question is damaged, which may have been counted as whole; `noted` are those that were before.
+    fn note(&self, seen: &mut Verification, noted: &mut RoaringBitmap, id: u32, error: Error) -> Result<()> {
         let what = fault(error)?;
-        if let Some(damage) = seen.damaged.iter_mut().find(|damage| damage.internal == id) {
+        // A lost file may have a million: only who was noted before is looked for.
+        if !noted.insert(id)
+            && let Some(damage) = seen.damaged.iter_mut().find(|damage| damage.internal == id)
+        {
             damage.what = format!("{}; {what}", damage.what);
             return Ok(());
         }

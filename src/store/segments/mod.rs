@@ -191,7 +191,7 @@ impl Store {
             self.segments.remove(&file);
             return Err(error);
         }
-        self.clear_away(&members)?;
+        self.clear_away(&(parts::ids(&self.db, &self.path, Kind::Vector)? & members))?;
         Ok(file)
     }
 
@@ -240,9 +240,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes vectors from sled that are in a file. What a crash leaves of them does no harm.
-    pub(super) fn clear_away(&self, members: &RoaringBitmap) -> Result<()> {
-        let doubled = parts::ids(&self.db, &self.path, Kind::Vector)? & members;
+    /// Removes vectors from sled that are in a file too. What a crash leaves of them does no harm.
+    pub(super) fn clear_away(&self, doubled: &RoaringBitmap) -> Result<()> {
         let doubled: Vec<u32> = doubled.iter().collect();
         for ids in doubled.chunks(CLEARED_AT_ONCE) {
             let mut batch = Batch::default();
