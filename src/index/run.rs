@@ -1,6 +1,6 @@
 //! Exact vectors, sorted by their ids.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use roaring::RoaringBitmap;
 
@@ -23,6 +23,8 @@ pub(super) struct Run {
     rows: Codes,
     /// Where the vector of each id is among the rows.
     places: Option<Vec<u32>>,
+    /// Done once the log has told that a vector is damaged.
+    told: Once,
 }
 
 impl Run {
@@ -46,7 +48,7 @@ impl Run {
     pub(super) fn over(ids: Vec<u32>, rows: Codes, places: Option<Vec<u32>>) -> Self {
         debug_assert!(ids.is_sorted_by(|a, b| a < b));
         let members = ids.iter().copied().collect();
-        Self { ids, members, rows, places }
+        Self { ids, members, rows, places, told: Once::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,6 +83,21 @@ impl Run {
     /// Names the first.
     pub(super) fn check_all(&self) -> Result<()> {
         (0..self.ids.len() as u32).try_for_each(|number| self.rows.check(self.place(number)))
+    }
+
+    /// Whether a vector of `live` lies damaged in a file, which the log is told of once. Such a run stays as it is: in
+    /// another segment the vector would get a checksum that fits.
+    pub(super) fn is_damaged(&self, live: &RoaringBitmap) -> bool {
+        if !self.in_a_file() {
+            return false;
+        }
+        let mut numbers = (0..self.ids.len() as u32).filter(|&number| live.contains(self.id(number)));
+        let damage = numbers.find_map(|number| self.rows.check(self.place(number)).err());
+        let Some(error) = damage else { return false };
+        self.told.call_once(|| {
+            tracing::error!(%error, vectors = self.len(), "what lies beside a damaged vector is not merged with others");
+        });
+        true
     }
 
     /// Ids and vectors, `dimension` components wide.

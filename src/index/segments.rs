@@ -70,8 +70,9 @@ impl Segments {
         Self { keeper: Some(keeper), ..self }
     }
 
-    /// The segments with a graph, to be written down.
-    pub fn frozen(&self) -> Vec<Arc<Frozen>> {
+    /// The segments with a graph.
+    #[cfg(test)]
+    pub(super) fn frozen(&self) -> Vec<Arc<Frozen>> {
         self.snapshot().frozen.iter().map(|part| Arc::clone(&part.whole)).collect()
     }
 
@@ -172,12 +173,14 @@ impl Segments {
     fn freeze(&self, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
         let _one_at_a_time = self.freezing.lock();
         let sealed = {
+            let snapshot = self.snapshot();
+            let damaged = |run: &Arc<Run>| run.is_damaged(&snapshot.live);
+            let damaged: Vec<_> = snapshot.runs.iter().map(|part| Arc::clone(&part.whole)).filter(damaged).collect();
             let _used = self.used.lock();
             let mut snapshot = Snapshot::clone(&self.snapshot());
-            if snapshot.waiting() < self.settings.freeze_from.max(1) {
+            if snapshot.seal(&damaged) < self.settings.freeze_from.max(1) {
                 return Ok(false);
             }
-            snapshot.seal();
             let sealed = snapshot.sealed().map(|part| Arc::clone(&part.whole)).collect::<Vec<_>>();
             self.publish(snapshot);
             sealed
@@ -192,20 +195,30 @@ impl Segments {
 
     /// Makes one segment of several, or one without its dead; whether there was need.
     fn merge(&self, pace: Pace, stop: &AtomicBool, progress: &Progress<'_>) -> Result<bool> {
-        let merged = self.snapshot().to_merge(match pace {
+        let most = match pace {
             Pace::Busy => MOST_SEGMENTS,
             Pace::Quiet => 1,
-        });
-        if merged.is_empty() {
-            return Ok(false);
-        }
+        };
+        let (snapshot, mut damaged) = (self.snapshot(), Vec::new());
+        let merged = loop {
+            let merged = snapshot.to_merge(most, &damaged);
+            if merged.is_empty() {
+                return Ok(false);
+            }
+            let known = damaged.len();
+            damaged.extend(merged.iter().filter(|frozen| frozen.run().is_damaged(&snapshot.live)).cloned());
+            if damaged.len() == known {
+                break merged;
+            }
+        };
+        drop(snapshot); // which would keep alive what is merged away
         // A merge may take minutes. Who writes meanwhile must not make searches compare with ever more vectors.
         let freeze_meanwhile = |done, all| {
             progress(done, all);
             if self.snapshot().waiting() >= 2 * self.settings.freeze_from.max(1)
                 && let Err(error) = self.freeze(stop, &|_, _| ())
             {
-                tracing::error!(%error, "a segment could not be made; its vectors are compared one by one instead");
+                tell(&error);
             }
         };
         let made = self.make(&merged.iter().map(|frozen| frozen.run()).collect::<Vec<_>>(), stop, &freeze_meanwhile)?;
@@ -216,9 +229,8 @@ impl Segments {
         Ok(true)
     }
 
-    /// A segment of the live vectors of some runs, now kept; nothing where all are dead.
+    /// A segment of the live vectors of some runs, none of them damaged, now kept; nothing where all are dead.
     fn make(&self, runs: &[&Run], stop: &AtomicBool, progress: &Progress<'_>) -> Result<Option<Frozen>> {
-        runs.iter().try_for_each(|run| run.check_all())?; // a damaged vector must not get a checksum that fits
         let live = Arc::clone(&self.snapshot().live);
         let alive = |(id, _): &(u32, &[f32])| live.contains(*id);
         let items: Vec<_> = runs.iter().flat_map(|run| run.items(self.dimension)).filter(alive).collect();
@@ -240,6 +252,10 @@ impl Segments {
         }
         Ok(made)
     }
+}
+
+fn tell(error: &Error) {
+    tracing::error!(%error, "a segment could not be made; its vectors are compared one by one instead");
 }
 
 impl VectorIndex for Segments {
@@ -310,7 +326,7 @@ impl VectorIndex for Segments {
                 Ok(true) => {}
                 Ok(false) | Err(Error::Cancelled { .. }) => break,
                 Err(error) => {
-                    tracing::error!(%error, "a segment could not be made; its vectors are compared one by one instead");
+                    tell(&error);
                     break;
                 }
             }

@@ -107,9 +107,12 @@ impl Snapshot {
         self.frozen.iter_mut().for_each(|part| count(part, &gone));
     }
 
-    /// Seals all runs.
-    pub(super) fn seal(&mut self) {
-        self.sealed = self.runs.len();
+    /// Seals all runs but those `left_out`; tells how many live vectors are sealed.
+    pub(super) fn seal(&mut self, left_out: &[Arc<Run>]) -> u64 {
+        let is_left_out = |part: &Part<Run>| left_out.iter().any(|run| Arc::ptr_eq(run, &part.whole));
+        self.runs.sort_by_key(is_left_out);
+        self.sealed = self.runs.partition_point(|part| !is_left_out(part));
+        self.sealed().map(|part| part.live).sum()
     }
 
     pub(super) fn sealed(&self) -> impl Iterator<Item = &Part<Run>> {
@@ -117,16 +120,17 @@ impl Snapshot {
     }
 
     /// What is to be made into one segment next: one of which over a fifth is dead, or, where there are more than `most`,
-    /// several of like size, none more than twice all smaller ones of them.
-    pub(super) fn to_merge(&self, most: usize) -> Vec<Arc<Frozen>> {
-        let dead = |part: &&Part<Frozen>| 5 * part.live < 4 * part.whole.len() as u64;
-        if let Some(part) = self.frozen.iter().find(dead) {
+    /// several of like size, none more than twice all smaller ones of them. Those `left_out` are not.
+    pub(super) fn to_merge(&self, most: usize, left_out: &[Arc<Frozen>]) -> Vec<Arc<Frozen>> {
+        let is_left_out = |part: &Part<Frozen>| left_out.iter().any(|frozen| Arc::ptr_eq(frozen, &part.whole));
+        let mut by_size: Vec<_> = self.frozen.iter().filter(|part| !is_left_out(part)).collect();
+        let dead = |part: &&&Part<Frozen>| 5 * part.live < 4 * part.whole.len() as u64;
+        if let Some(part) = by_size.iter().find(dead) {
             return vec![Arc::clone(&part.whole)];
         }
-        if self.frozen.len() <= most {
+        if by_size.len() <= most {
             return Vec::new();
         }
-        let mut by_size: Vec<_> = self.frozen.iter().collect();
         by_size.sort_by_key(|part| part.live);
         while let Some((first, rest)) = by_size.split_first() {
             let mut sum = first.live;

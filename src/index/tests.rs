@@ -241,9 +241,9 @@ fn a_damaged_vector_is_an_error_and_is_never_found_or_merged() {
     let rows = || damaged_file(&vectors, &[400]);
     let with_graph = Segments::new(16, small_graph()).unwrap();
     with_graph.adopt(Frozen::from_parts(16, Quantisation::Int8, &frozen.parts(), rows()).unwrap(), &live).unwrap();
-    let without = Segments::new(16, HnswSettings { freeze_from: 2000, ..small_graph() }).unwrap();
+    let without = Segments::new(16, HnswSettings { freeze_from: 500, ..small_graph() }).unwrap();
     without.adopt_rows(&ids, rows(), &live).unwrap();
-    for index in [&with_graph, &without] {
+    for (index, linked) in [(&with_graph, 2001), (&without, 1001)] {
         let query = VectorQuery { vector: &vectors[400], k: 5, allowed: None, exact: false };
         for exact in [true, false] {
             let refused = index.search(VectorQuery { exact, ..query }).unwrap_err();
@@ -255,8 +255,11 @@ fn a_damaged_vector_is_an_error_and_is_never_found_or_merged() {
         insert(index, 1000, &clustered(1001, 16, 14));
         index.maintain(Pace::Quiet, &GO_ON, &|_, _| ());
         assert!(index.search(query).is_err(), "it was not built into another segment");
+        assert_eq!(index.maintained(), linked, "what lies elsewhere has a graph all the same");
         index.remove(&[400]);
         assert_eq!(search(index, &vectors[400], 5, None, true).len(), 5);
+        index.maintain(Pace::Quiet, &GO_ON, &|_, _| ());
+        assert_eq!((index.maintained(), index.frozen().len()), (2000, 1), "what is gone is in nobody's way");
     }
     assert!(Frozen::from_parts(16, Quantisation::Off, &frozen.parts(), rows()).is_err(), "all are read into memory");
 }
