@@ -6,7 +6,7 @@
 //! A part is `crc32(key, payload)` in little endian, then the payload; the key is inside the checksum, so a part that
 //! turns up under another key is noticed too. Part 0 starts with the number of parts.
 
-use std::ops::RangeInclusive;
+use std::ops::{Deref, RangeInclusive};
 use std::path::Path;
 
 use roaring::RoaringBitmap;
@@ -125,6 +125,23 @@ fn join(
     Ok(value)
 }
 
+/// A value as a scan finds it. Most have one part, which is as sled has it and not copied.
+pub(super) enum Value {
+    OnePart(IVec),
+    Joined(Vec<u8>),
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::OnePart(sealed) => &sealed[CHECKSUM + 1..], // behind the number of parts
+            Self::Joined(value) => value,
+        }
+    }
+}
+
 /// Ids of all values of a kind.
 ///
 /// # Errors
@@ -191,7 +208,7 @@ impl Scan<'_> {
     ///
     /// # Errors
     /// sled cannot read on from here.
-    fn read_on(&mut self) -> Result<Option<(u32, Result<Vec<u8>>)>> {
+    fn read_on(&mut self) -> Result<Option<(u32, Result<Value>)>> {
         let Some((found, first)) = self.entry()? else { return Ok(None) };
         let [_, a, b, c, d, number] = *found else {
             let comment = format!("{} is not one of a question", describe(&found));
@@ -199,12 +216,12 @@ impl Scan<'_> {
         };
         let id = u32::from_be_bytes([a, b, c, d]);
         if number == 0
-            && let Ok([1, value @ ..]) = unseal(self.path, &found, &first)
+            && let Ok([1, ..]) = unseal(self.path, &found, &first)
         {
             // Most values have one part, and nothing behind it.
             self.ahead = self.entry()?;
             if self.ahead.as_ref().is_none_or(|(key, _)| key.get(1..5) != found.get(1..5)) {
-                return Ok(Some((id, Ok(value.to_vec()))));
+                return Ok(Some((id, Ok(Value::OnePart(first)))));
             }
         }
         let mut parts = vec![(number, first)];
@@ -217,7 +234,7 @@ impl Scan<'_> {
                 }
             }
         }
-        Ok(Some((id, self.assemble(id, &parts))))
+        Ok(Some((id, self.assemble(id, &parts).map(Value::Joined))))
     }
 
     /// A value from all that lies under its id.
@@ -247,7 +264,7 @@ impl Scan<'_> {
 }
 
 impl Iterator for Scan<'_> {
-    type Item = (u32, Result<Vec<u8>>);
+    type Item = (u32, Result<Value>);
 
     fn next(&mut self) -> Option<Self::Item> {
         while let Some(from) = self.next {
@@ -272,7 +289,7 @@ impl Iterator for Scan<'_> {
                     }
                     match found {
                         Ok(None) => {}
-                        Ok(Some(value)) => return Some((from, Ok(value))),
+                        Ok(Some(value)) => return Some((from, Ok(Value::Joined(value)))),
                         Err(error) => return Some((from, Err(error))),
                     }
                 }
@@ -301,7 +318,7 @@ mod tests {
             let values: Vec<_> = (0u32..).zip(&lengths).map(|(id, &n)| (id, vec![id as u8 ^ n as u8; n])).collect();
             values.iter().for_each(|(id, value)| put(&mut batch, Kind::Record, *id, value));
             tree.apply_batch(batch).unwrap();
-            let found = |range| scan(&tree, path, Kind::Record, range).map(|(id, v)| (id, v.unwrap())).collect::<Vec<_>>();
+            let found = |range| scan(&tree, path, Kind::Record, range).map(|(id, v)| (id, v.unwrap().to_vec())).collect::<Vec<_>>();
             prop_assert_eq!(found(0..=u32::MAX), values.clone());
             prop_assert_eq!(found(1..=3), values.iter().filter(|(id, _)| (1..=3).contains(id)).cloned().collect::<Vec<_>>());
             prop_assert_eq!(ids(&tree, path, Kind::Record).unwrap().len(), values.len() as u64);
@@ -338,7 +355,7 @@ mod tests {
         tree.remove(key(1)).unwrap();
         assert!(get(&tree, path, Kind::Vector, 7).unwrap_err().to_string().contains("missing"));
         let scanned = |id| scan(&tree, path, Kind::Vector, 0..=u32::MAX).find(|(found, _)| *found == id).unwrap().1;
-        assert!(scanned(7).unwrap_err().to_string().contains("missing"));
+        assert!(scanned(7).err().unwrap().to_string().contains("missing"));
         let first = tree.get(key(0)).unwrap().unwrap();
         tree.insert(super::key(Kind::Vector, 8, 0), first).unwrap();
         assert!(matches!(get(&tree, path, Kind::Vector, 8), Err(Error::DataCorruption { .. })));
@@ -360,7 +377,7 @@ mod tests {
         let faults = ["", "part 0, is missing", "part 1, is missing", "checksum", "part 2, is behind its last", ""];
         for ((id, value), fault) in found.iter().zip(faults) {
             match value {
-                Ok(value) => assert!(fault.is_empty() && *value == vec![*id as u8; 5000]),
+                Ok(value) => assert!(fault.is_empty() && **value == [*id as u8; 5000]),
                 Err(error) => assert!(!fault.is_empty() && error.to_string().contains(fault), "{id}: {error}"),
             }
         }

@@ -136,6 +136,9 @@ fn speed_of_a_large_bank() {
     }
 }
 
+/// Questions a second, about as many as the bundled model encodes on two cores.
+const PACE: u64 = 1000;
+
 fn topical_questions(range: std::ops::Range<u64>) -> Vec<(Question, Vec<f32>)> {
     range.map(|n| (question(n, &wording(n)), topical(n))).collect()
 }
@@ -143,7 +146,7 @@ fn topical_questions(range: std::ops::Range<u64>) -> Vec<(Question, Vec<f32>)> {
 #[test]
 #[ignore = "prints how long things take"]
 fn speed_while_segments_are_merged() {
-    let questions: u64 = std::env::var("SIMBERT_SPEED_QUESTIONS").map_or(50_000, |n| n.parse().unwrap());
+    let questions: u64 = std::env::var("SIMBERT_SPEED_QUESTIONS").map_or(100_000, |n| n.parse().unwrap());
     let data = tempfile::tempdir().unwrap();
     let engine = engine(data.path());
     let bank = created(&engine);
@@ -163,24 +166,48 @@ fn speed_while_segments_are_merged() {
             times.push(started.elapsed());
         }
         times.sort();
+        let Some(&most) = times.last() else { return println!("{what}: over before the first search") };
         let at = |share: usize| times[times.len() * share / 1000];
-        println!("{what}: {} searches, median {:.0?}, 99th percentile {:.0?}", times.len(), at(500), at(990));
+        println!(
+            "{what}: {} searches, median {:.0?}, 99th percentile {:.0?}, most {most:.0?}",
+            times.len(),
+            at(500),
+            at(990)
+        );
     };
+    let in_graph = || bank.status().unwrap().questions_in_graph;
     let started = Instant::now();
     let loaded = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(0..questions));
         searches("during a bulk load", &|_| writer.is_finished());
         started.elapsed()
     });
-    let waiting = questions - bank.status().unwrap().questions_in_graph;
-    println!("{questions} questions in {loaded:.1?}, {waiting} of them without a graph then");
+    println!("{questions} questions in {loaded:.1?}, {} of them without a graph then", questions - in_graph());
     bank.link_now(&|_, _| ()).unwrap();
     println!("all in one graph after {:.1?}", started.elapsed());
     searches("quiet", &|done| done == 5000);
-    write(questions..2 * questions);
+
+    let come = PACE * 20;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let started = Instant::now();
+            for n in (0..come).step_by(100) {
+                bank.upsert_with_vectors(topical_questions(questions + n..questions + n + 100)).unwrap();
+                let due = Duration::from_secs_f64(n as f64 / PACE as f64);
+                std::thread::sleep(due.saturating_sub(started.elapsed()));
+            }
+        });
+        searches(&format!("while {PACE} a second come"), &|_| writer.is_finished());
+    });
+    bank.link_now(&|_, _| ()).unwrap();
+    searches("quiet", &|done| done == 5000);
+
+    let all = 2 * questions;
+    write(questions + come..all);
     std::thread::scope(|scope| {
         let merge = scope.spawn(|| bank.link_now(&|_, _| ()).unwrap());
-        searches("during a merge", &|_| merge.is_finished());
+        searches(&format!("while {} wait for their graph", all - in_graph()), &|_| in_graph() == all);
+        searches("while segments are merged", &|_| merge.is_finished());
     });
     searches("quiet, twice as many", &|done| done == 5000);
 }

@@ -68,7 +68,7 @@ impl Copying {
             let record = records.find(|(found, _)| *found >= id).filter(|(found, _)| *found == id);
             let record = record.ok_or_else(|| lacking(store, id))?.1?;
             self.pending.remove(id);
-            if self.push(store, id, record)? {
+            if self.push(store, id, record.to_vec())? {
                 break;
             }
         }
