@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test crash bench bench-ann bench-growth bench-train train clean
+.PHONY: help vendor build model demo test crash bench bench-ann bench-bank bench-growth bench-train train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -37,6 +37,10 @@ crash: ## Kill a process that writes 200 times, and check what is left. KILLS an
 
 bench: ## Time a search through the graph beside an exact one.
 	$(CARGO) bench --locked --bench search
+
+bench-bank: ## Time opening a bank, writing to it, and searching while segments are merged. QUESTIONS chooses how many.
+	SIMBERT_SPEED_QUESTIONS=$(or $(QUESTIONS),100000) \
+		$(CARGO) test --release --locked --test bank -- --ignored --nocapture --test-threads 1 speed
 
 # SCALE=1m, QUESTIONS=file with QUERIES="files", VECTORS=file; BENCH_ANN="options" passes on what `ann.py --help` lists.
 bench-ann: target/peers $(if $(QUESTIONS),model) ## Build and search an index beside hnswlib, faiss and usearch. Fetches them with pip.

@@ -107,7 +107,12 @@ fn speed_of_a_large_bank() {
         bank.link_now(&|_, _| ()).unwrap();
         timed("graph made", started);
     }
+    let log = std::fs::metadata(folder.join("banks/faq/db")).unwrap().len();
+    println!("sled's log: {} bytes a question", log / questions);
     for _ in 0..3 {
+        let started = Instant::now();
+        drop(BankFiles::open(&folder, &name()).unwrap());
+        println!("files opened, and nothing read of them: {:.2?}", started.elapsed());
         forget_peak();
         let started = Instant::now();
         let engine = engine(&folder);
