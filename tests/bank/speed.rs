@@ -171,14 +171,10 @@ fn speed_while_segments_are_merged() {
             times.push(started.elapsed());
         }
         times.sort();
-        let Some(&most) = times.last() else { return println!("{what}: over before the first search") };
-        let at = |share: usize| times[times.len() * share / 1000];
-        println!(
-            "{what}: {} searches, median {:.0?}, 99th percentile {:.0?}, most {most:.0?}",
-            times.len(),
-            at(500),
-            at(990)
-        );
+        let at = |share: usize| times.get(times.len() * share / 1000).copied().unwrap_or_default();
+        let (n, median, tail, most) = (times.len(), at(500), at(990), times.last());
+        println!("{what}: {n} searches, median {median:.0?}, 99th percentile {tail:.0?}, most {most:.0?}");
+        tail
     };
     let in_graph = || bank.status().unwrap().questions_in_graph;
     let started = Instant::now();
@@ -207,14 +203,15 @@ fn speed_while_segments_are_merged() {
     bank.link_now(&|_, _| ()).unwrap();
     searches("quiet", &|done| done == 5000);
 
-    let all = 2 * questions;
+    let (all, mut merging) = (2 * questions, Duration::ZERO);
     write(questions + come..all);
     std::thread::scope(|scope| {
         let merge = scope.spawn(|| bank.link_now(&|_, _| ()).unwrap());
         searches(&format!("while {} wait for their graph", all - in_graph()), &|_| in_graph() == all);
-        searches("while segments are merged", &|_| merge.is_finished());
+        merging = searches("while segments are merged", &|_| merge.is_finished());
     });
-    searches("quiet, twice as many", &|done| done == 5000);
+    let quiet = searches("quiet, twice as many", &|done| done == 5000);
+    println!("ratio slowest_1_percent_while_merging_vs_quiet {:.3}", merging.as_secs_f64() / quiet.as_secs_f64());
 }
 
 /// MiB of memory that this process has used at most since the last [`forget_peak`]; 0 where the system does not say.
