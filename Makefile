@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test crash bench bench-ann bench-bank bench-growth bench-train train clean
+.PHONY: help vendor build model demo test crash bench bench-ann bench-bank bench-growth bench-train bench-encode train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -21,6 +21,9 @@ model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless 
 
 $(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
 	$(SIMBERT) export $(MODEL)
+
+$(MODEL)/encoder.int8.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
+	$(SIMBERT) export --int8 $(MODEL)
 
 demo: build ## Index the bundled FAQ bank, then search it, reword questions and serve.
 	$(SIMBERT) demo
@@ -56,6 +59,10 @@ BENCH_DATA = $(if $(SCALE),--scale $(SCALE)) $(if $(VECTORS),--vectors $(VECTORS
 
 bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
 	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)
+
+# QUESTIONS=file of questions, one a line; BENCH_ENCODE="options" passes on what `encode.py --help` lists.
+bench-encode: model target/peers $(MODEL)/encoder.int8.onnx ## Encode QUESTIONS beside onnxruntime's Python and PyTorch.
+	target/peers/bin/python benches/peers/encode.py --questions $(or $(QUESTIONS),$(error name a file: QUESTIONS=questions.txt)) $(BENCH_ENCODE)
 
 target/peers: benches/peers/requirements.txt
 	python3 -m venv $@

@@ -1,4 +1,4 @@
-"""Plots of the benches of the index, as SVG."""
+"""Plots of the benches, as SVG."""
 
 import math
 from pathlib import Path
@@ -53,5 +53,21 @@ def write_svg(path: Path, panels: list[str]) -> None:
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">'
         f'<rect width="{width}" height="{height}" fill="white"/>{"".join(panels)}</svg>\n',
+        encoding="utf-8",
+    )
+
+
+def bars(path: Path, title: str, values: dict[str, float]) -> None:
+    """A bar for each name, simbert's in its colour."""
+    top, parts = max(values.values()), []
+    for i, (name, value) in enumerate(values.items()):
+        y, width, colour = 40 + 34 * i, 380 * value / top, "#2a6f97" if name.startswith("simbert") else "#b0b7bf"
+        parts.append(f'<text x="110" y="{y + 17}" text-anchor="end">{name}</text>')
+        parts.append(f'<rect x="120" y="{y}" width="{width:.0f}" height="24" fill="{colour}"/>')
+        parts.append(f'<text x="{126 + width:.0f}" y="{y + 17}">{value:,.0f}</text>')
+    height = 50 + 34 * len(values)
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="580" height="{height}" font-family="sans-serif" font-size="13">'
+        f'<rect width="580" height="{height}" fill="white"/><text x="10" y="24">{title}</text>{"".join(parts)}</svg>\n',
         encoding="utf-8",
     )

@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from chart import bars
 from network import Batch, Network, load_weights
 
 HERE = Path(__file__).resolve().parent
@@ -182,23 +183,6 @@ def product_rate(dtype: torch.dtype) -> float:
     return statistics.median(rates)
 
 
-def plot(path: Path, rates: dict[str, float]) -> None:
-    top = max(rates.values())
-    bars = []
-    for i, (name, rate) in enumerate(rates.items()):
-        y, width, colour = 40 + 34 * i, 380 * rate / top, "#2a6f97" if name.startswith("simbert") else "#b0b7bf"
-        bars.append(f'<text x="110" y="{y + 17}" text-anchor="end">{name}</text>')
-        bars.append(f'<rect x="120" y="{y}" width="{width:.0f}" height="24" fill="{colour}"/>')
-        bars.append(f'<text x="{126 + width:.0f}" y="{y + 17}">{rate:,.0f}</text>')
-    height = 50 + 34 * len(rates)
-    path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="580" height="{height}" font-family="sans-serif" font-size="13">'
-        f'<rect width="580" height="{height}" fill="white"/><text x="10" y="24">Training, tokens a second</text>'
-        + "".join(bars)
-        + "</svg>\n"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simbert", type=Path, default=HERE / "../../target/release/simbert")
@@ -258,7 +242,7 @@ def main() -> None:
     ratio_lines = [f"ratio {name} {value:.3f}" for name, value in ratios.items()]
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "train.md").write_text("\n".join([*lines, "", *(f"    {line}" for line in ratio_lines)]) + "\n")
-    plot(args.results / "train.svg", median)
+    bars(args.results / "train.svg", "Training, tokens a second", median)
     print("\n".join([*lines[6:], *ratio_lines]))
     if not fine:
         sys.exit("losses or gradients differ by more than the bounds")

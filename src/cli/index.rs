@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -11,10 +13,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::ModelArgs;
 use super::open::{self, BankArgs};
 use crate::Error;
-use crate::engine::{Bank, BankSettings, Quantisation, Question, QuestionFile, QuestionFormat};
+use crate::engine::{
+    Bank, BankSettings, Prepared, Quantisation, Question, QuestionFile, QuestionFormat, UpsertOutcome,
+};
 
 /// Bad lines that are shown in full when they are skipped.
 const SHOWN: u64 = 10;
+/// Batches that wait, encoded or nearly so, for the one that is committed: the encoder always has the next.
+const AHEAD: usize = 2;
 
 /// Read questions from FILE, encode them, and put them into a bank.
 ///
@@ -24,7 +30,8 @@ const SHOWN: u64 = 10;
 /// names, and `metadata` beside them. In plain text each line is a question.
 ///
 /// A question without an id gets one from its text, so that a file can be indexed again. A question whose id is in the
-/// bank replaces it. Questions are safe on the disk batch by batch; a run that was interrupted can be started again.
+/// bank replaces it. Questions are safe on the disk batch by batch. A run that was interrupted can be started again: what
+/// is in the bank word for word is read and passed over, some ten thousand a second.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert index questions.csv --bank faq\n  \
     simbert index export.jsonl --bank faq --skip-bad --json\n  \
@@ -85,7 +92,18 @@ struct Summary {
     read: u64,
     inserted: u64,
     updated: u64,
+    /// How many of the updated ones were there word for word.
+    unchanged: u64,
     skipped: u64,
+}
+
+/// A batch on its way into the bank.
+struct Batch<'scope> {
+    /// Questions in it.
+    read: u64,
+    /// Bytes of the file up to its end.
+    position: u64,
+    preparing: ScopedJoinHandle<'scope, crate::Result<Prepared>>,
 }
 
 impl Index {
@@ -99,7 +117,10 @@ impl Index {
         bar.finish_and_clear();
         result.with_context(|| match summary.read {
             0 => "nothing was indexed".to_owned(),
-            _ => format!("stopped after {} questions, which are in the bank", summary.inserted + summary.updated),
+            read => format!(
+                "stopped after {read} questions of the file, which are in the bank; run the command again to go on, \
+                 those will not be encoded again"
+            ),
         })?;
         self.report(&bank, &summary, started.elapsed())
     }
@@ -125,53 +146,80 @@ impl Index {
         }
     }
 
-    fn index(
-        &self,
-        mut file: QuestionFile,
-        bank: &Bank,
-        bar: &ProgressBar,
-        summary: &mut Summary,
-    ) -> anyhow::Result<()> {
-        let mut batch: Vec<Question> = Vec::with_capacity(self.batch as usize);
-        loop {
-            let mut ended = false;
-            match file.next().transpose() {
-                Ok(Some(question)) => batch.push(question),
-                Ok(None) => ended = true,
-                Err(Error::BadLine { path, line, reason }) if self.skip_bad => {
-                    summary.skipped += 1;
-                    if summary.skipped <= SHOWN {
-                        bar.suspend(|| eprintln!("skipped {}:{line}: {reason}", path.display()));
-                    }
-                    continue;
-                }
-                Err(error) => {
-                    // What was read before the bad line is not lost: a run after the repair updates it.
-                    commit(bank, &mut batch, summary)?;
-                    return Err(error.into());
-                }
-            }
-            if ended || batch.len() == self.batch as usize {
-                commit(bank, &mut batch, summary)?;
-                bar.set_position(file.bytes_read());
+    /// Reads, encodes and commits side by side: a thread reads, each batch on its way has a thread that prepares it, and
+    /// this one commits them in the order of the file. A full channel holds the reader back.
+    fn index(&self, file: QuestionFile, bank: &Bank, bar: &ProgressBar, summary: &mut Summary) -> anyhow::Result<()> {
+        std::thread::scope(|scope| {
+            let (sender, batches) = sync_channel(AHEAD);
+            let reader = scope.spawn(move || {
+                let pass_on = |batch: Vec<Question>, position| {
+                    let read = batch.len() as u64;
+                    let preparing = scope.spawn(move || bank.prepare(batch));
+                    sender.send(Batch { read, position, preparing }).is_ok()
+                };
+                self.read(file, bar, pass_on)
+            });
+            for Batch { read, position, preparing } in batches {
+                let prepared = preparing.join().map_err(|_| Error::Internal("encoding panicked".to_owned()))?;
+                let UpsertOutcome { inserted, updated, unchanged } = bank.commit(prepared?)?;
+                summary.read += read;
+                summary.inserted += inserted;
+                summary.updated += updated;
+                summary.unchanged += unchanged;
+                bar.set_position(position);
                 let rate = summary.read as f64 / bar.elapsed().as_secs_f64().max(1e-9);
                 bar.set_message(format!("{} questions, {rate:.0}/s", summary.read));
             }
-            if ended {
-                return Ok(());
+            // A bad line is complained of when what was read before it is in the bank: a run after the repair updates it.
+            summary.skipped = reader.join().map_err(|_| Error::Internal("reading panicked".to_owned()))??;
+            Ok(())
+        })
+    }
+
+    /// Cuts the file into batches until `pass_on`, which also gets the bytes read so far, wants no more. Returns how many
+    /// bad lines were skipped.
+    fn read(
+        &self,
+        mut file: QuestionFile,
+        bar: &ProgressBar,
+        pass_on: impl Fn(Vec<Question>, u64) -> bool,
+    ) -> crate::Result<u64> {
+        let mut skipped = 0;
+        loop {
+            let mut batch = Vec::with_capacity(self.batch as usize);
+            let mut end = None;
+            while batch.len() < self.batch as usize && end.is_none() {
+                match file.next().transpose() {
+                    Ok(Some(question)) => batch.push(question),
+                    Ok(None) => end = Some(Ok(skipped)),
+                    Err(Error::BadLine { path, line, reason }) if self.skip_bad => {
+                        skipped += 1;
+                        if skipped <= SHOWN {
+                            bar.suspend(|| eprintln!("skipped {}:{line}: {reason}", path.display()));
+                        }
+                    }
+                    Err(error) => end = Some(Err(error)),
+                }
+            }
+            let wanted = batch.is_empty() || pass_on(batch, file.bytes_read());
+            match end {
+                Some(end) => return end,
+                None if !wanted => return Ok(skipped), // the commit has failed, and says so
+                None => {}
             }
         }
     }
 
     fn report(&self, bank: &Bank, summary: &Summary, took: Duration) -> anyhow::Result<()> {
-        let Summary { read, inserted, updated, skipped } = *summary;
+        let Summary { read, inserted, updated, unchanged, skipped } = *summary;
         let repeated = read - inserted - updated;
         let (seconds, total) = (took.as_secs_f64(), bank.status()?.questions);
         let rate = read as f64 / seconds.max(1e-9);
         let mut out = std::io::stdout().lock();
         if self.json {
             let summary = serde_json::json!({
-                "bank": self.bank.bank, "read": read, "inserted": inserted, "updated": updated, "repeated": repeated,
+                "bank": self.bank.bank, "read": read, "inserted": inserted, "updated": updated,
+                "unchanged": unchanged, "repeated": repeated,
                 "skipped": skipped, "questions": total, "seconds": seconds, "questions_per_second": rate,
             });
             writeln!(out, "{summary}")?;
@@ -180,21 +228,12 @@ impl Index {
         writeln!(out, "{read} questions read in {seconds:.1} s, {rate:.0} a second")?;
         writeln!(
             out,
-            "{inserted} new, {updated} updated, {repeated} repeated in one batch, {skipped} bad lines skipped"
+            "{inserted} new, {updated} updated ({unchanged} of them as they were), {repeated} repeated in one batch, \
+             {skipped} bad lines skipped"
         )?;
         writeln!(out, "bank `{}` holds {total} questions", self.bank.bank)?;
         Ok(())
     }
-}
-
-/// Commits what has been gathered, and counts it.
-fn commit(bank: &Bank, batch: &mut Vec<Question>, summary: &mut Summary) -> crate::Result<()> {
-    let read = batch.len() as u64;
-    let outcome = bank.upsert(std::mem::take(batch))?;
-    summary.read += read;
-    summary.inserted += outcome.inserted;
-    summary.updated += outcome.updated;
-    Ok(())
 }
 
 /// A bar over the file's bytes, or a spinner where their number is not known; hidden where there is no terminal.

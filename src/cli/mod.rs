@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
 
 mod bank;
+mod bench;
 mod blend;
 mod completions;
 mod demo;
@@ -50,6 +51,7 @@ enum Command {
     Eval(eval::Eval),
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -123,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => args.run(),
         Command::Serve(args) => args.run(),
         Command::Demo(args) => args.run(),
+        Command::Bench(args) => args.run(),
         Command::Completions(args) => args.run(),
     };
     match result {

@@ -33,6 +33,7 @@ pub fn engine(data: &DataArgs, model: &ModelArgs) -> crate::Result<Engine> {
         arithmetic: model.arithmetic(),
         onnxruntime: model.onnxruntime.clone(),
         threads: model.threads,
+        cache_bytes: 0,
     })?;
     Ok(engine.without_graphs())
 }

@@ -33,13 +33,16 @@ pub struct Serve {
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Calls that run at once; one for each core when absent.
+    /// Calls that run at once and share the encoder's batches; eight for each core when absent.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
     max_concurrent: Option<u32>,
     /// Calls that may wait for their turn; more are turned away.
     #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_waiting,
         value_parser = value_parser!(u32).range(..=1_000_000))]
     max_waiting: u32,
+    /// MiB for vectors of texts that were asked for lately; 0 keeps none.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = value_parser!(u32).range(..=65_536))]
+    cache_mib: u32,
     /// Largest message in and out, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = value_parser!(u32).range(1..=1024))]
     max_message: u32,
@@ -56,7 +59,7 @@ impl Serve {
                 address can be reached from other machines; put a proxy with TLS in front of it");
         }
         let started = Instant::now();
-        let engine = open_engine(&self.model, &self.data.data)?;
+        let engine = open_engine(&self.model, &self.data.data, self.cache_mib)?;
         println!("simbert {}", env!("CARGO_PKG_VERSION"));
         println!(
             "model      {} · {} · {} wide · ready after {:.1} s",
@@ -104,14 +107,15 @@ pub(super) fn start_log(level: &str) {
     let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
-/// An engine over the model and the folder of banks.
-pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path) -> anyhow::Result<Engine> {
+/// An engine over the model and the folder of banks, with so much memory for vectors of late texts.
+pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path, cache_mib: u32) -> anyhow::Result<Engine> {
     Ok(Engine::open(EngineOptions {
         data: data.to_owned(),
         model: model.directory()?.root().to_owned(),
         arithmetic: model.arithmetic(),
         onnxruntime: model.onnxruntime.clone(),
         threads: model.threads,
+        cache_bytes: (cache_mib as usize) << 20,
     })?)
 }
 

@@ -13,7 +13,7 @@ use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEn
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
 use crate::model::{Arithmetic, Calibration, ModelDirectory};
-use crate::runtime::{Decoder, Encoder, RuntimeOptions};
+use crate::runtime::{CacheUse, Decoder, Encoder, RuntimeOptions};
 use crate::store::{BankFacts, Banks, FORMAT};
 use crate::{Error, Result};
 
@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub onnxruntime: Option<PathBuf>,
     /// Threads for inference; 0 for one for each core.
     pub threads: usize,
+    /// Bytes for vectors of texts that were encoded lately; 0 for none.
+    pub cache_bytes: usize,
 }
 
 /// A model and the banks encoded by it. Cheap to clone; all methods block, so call them off the async runtime.
@@ -57,8 +59,8 @@ impl Engine {
     /// be made.
     pub fn open(options: EngineOptions) -> Result<Self> {
         let directory = ModelDirectory::open(&options.model)?.with_arithmetic(options.arithmetic);
-        let runtime =
-            RuntimeOptions { onnxruntime: options.onnxruntime, threads: options.threads, ..RuntimeOptions::default() };
+        let EngineOptions { onnxruntime, threads, cache_bytes, .. } = options;
+        let runtime = RuntimeOptions { onnxruntime, threads, cache_bytes, ..RuntimeOptions::default() };
         let encoder = Arc::new(Encoder::open(&directory, &runtime)?);
         let calibration = directory.calibration(encoder.fingerprint())?;
         let mut engine = Self::with_encoder(&options.data, Arc::clone(&encoder) as Arc<dyn SentenceEncoder>)?;
@@ -244,6 +246,11 @@ impl Engine {
         self.shared.model.writer()?.write(request)
     }
 
+    /// How the cache of vectors is used.
+    pub fn cache(&self) -> CacheUse {
+        self.shared.model.encoder.cache()
+    }
+
     /// Width of the model's vectors.
     pub fn dimension(&self) -> usize {
         self.shared.model.encoder.dimension()
@@ -305,6 +312,9 @@ impl SentenceEncoder for Encoder {
     }
     fn fingerprint(&self) -> &str {
         Self::fingerprint(self)
+    }
+    fn cache(&self) -> CacheUse {
+        Self::cache(self)
     }
 }
 

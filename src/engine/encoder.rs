@@ -3,6 +3,7 @@
 use super::Timings;
 use crate::Result;
 use crate::generate::{GenerateRequest, Paraphrase};
+use crate::runtime::CacheUse;
 
 /// Turns sentences into vectors.
 pub trait SentenceEncoder: Send + Sync {
@@ -17,6 +18,11 @@ pub trait SentenceEncoder: Send + Sync {
 
     /// Names the model: two encoders with one fingerprint give the same vectors.
     fn fingerprint(&self) -> &str;
+
+    /// How its cache of vectors is used; it need not have one.
+    fn cache(&self) -> CacheUse {
+        CacheUse::default()
+    }
 }
 
 /// Writes questions that mean the same.

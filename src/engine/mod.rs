@@ -34,7 +34,7 @@ pub use filter::FILTER_SYNTAX;
 pub use import::{QuestionFile, QuestionFormat};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
-pub use write::UpsertOutcome;
+pub use write::{Prepared, UpsertOutcome};
 
 pub use crate::index::Quantisation;
 pub use crate::store::{Damage, SnapshotFacts, Verification};

@@ -16,7 +16,12 @@ use crate::{Error, Result};
 pub struct UpsertOutcome {
     pub inserted: u64,
     pub updated: u64,
+    /// How many of the updated ones were in the bank word for word: nothing was encoded or written for them.
+    pub unchanged: u64,
 }
+
+/// Questions with their vectors, ready for [`Bank::commit`].
+pub struct Prepared(Vec<Incoming>);
 
 /// Internal ids to give away. An id names one text for as long as the bank is open; what deletions left free is given
 /// away again once it is opened anew, so ids stay dense.
@@ -70,6 +75,15 @@ impl Bank {
     /// # Errors
     /// A question is refused by [`Question::check`] (nothing is written then), the model or the disk fails.
     pub fn upsert(&self, questions: Vec<Question>) -> Result<UpsertOutcome> {
+        self.commit(self.prepare(questions)?)
+    }
+
+    /// The slow half of [`Bank::upsert`]: encodes the questions whose text is not in the bank under their id. Several
+    /// batches may be prepared side by side, and while others are committed.
+    ///
+    /// # Errors
+    /// A question is refused by [`Question::check`], the model or the disk fails.
+    pub fn prepare(&self, questions: Vec<Question>) -> Result<Prepared> {
         let shared = self.live()?;
         let mut incoming = Vec::with_capacity(questions.len());
         for question in last_of_each(questions.into_iter().map(|question| (question, ())))?.into_iter().map(|(q, ())| q)
@@ -77,7 +91,16 @@ impl Bank {
             incoming.push(Incoming { same: shared.same_text(&question)?, question, vector: None });
         }
         shared.encode(incoming.iter_mut().filter(|incoming| incoming.same.is_none()))?;
-        shared.commit(incoming)
+        Ok(Prepared(incoming))
+    }
+
+    /// The other half of [`Bank::upsert`]: commits in one atomic batch. Batches take effect in the order in which they
+    /// are committed.
+    ///
+    /// # Errors
+    /// The disk fails, or the model, where another batch has changed a text meanwhile.
+    pub fn commit(&self, Prepared(incoming): Prepared) -> Result<UpsertOutcome> {
+        self.live()?.commit(incoming)
     }
 
     /// As [`Bank::upsert`], with vectors of the caller's own, which are normalised first. They must be of the bank's
@@ -175,8 +198,13 @@ impl Shared {
             let record = question.to_record();
             match current {
                 Some(old) => {
-                    gone.push((old, self.question(old)?));
+                    let stored = self.question(old)?;
                     outcome.updated += 1;
+                    if vector.is_none() && stored == question {
+                        outcome.unchanged += 1;
+                        continue;
+                    }
+                    gone.push((old, stored));
                 }
                 None => outcome.inserted += 1,
             }

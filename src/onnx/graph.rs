@@ -27,7 +27,7 @@ pub enum Dim {
 }
 
 /// A graph under construction. In f32, operators are only those of the ONNX standard: ONNX Runtime fuses bias, GELU and
-/// the attention scale by itself, and its own fused attention was no faster on a CPU.
+/// the attention scale by itself, and its fused attention and skip normalisation were slower on a CPU.
 pub struct GraphBuilder<'w> {
     weights: &'w WeightFile,
     graph: proto::Graph,

@@ -1,16 +1,14 @@
 //! Texts to unit sentence vectors.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ort::session::Session;
 use ort::value::TensorRef;
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::batches::batches;
-use super::pool::SessionPool;
-use super::{RuntimeOptions, failed};
+use super::batcher::Batcher;
+use super::cache::{CacheUse, VectorCache};
+use super::{RuntimeOptions, batcher, failed, pool};
 use crate::model::{Config, ModelDirectory};
 use crate::onnx::Stamp;
 use crate::text::Tokenizer;
@@ -20,14 +18,16 @@ use crate::{Error, Result};
 const LENGTH_TOLERANCE: f32 = 1e-3;
 /// Fewer texts than this are cut by the calling thread alone.
 const TEXTS_PER_THREAD: usize = 32;
+/// Calls of more texts than this pass the cache by: they are files, which would push out what people ask again.
+const CACHED_TEXTS: usize = 32;
 
-/// The encoder half of a model. Callers may share it; each call waits for a free session.
+/// The encoder half of a model. Callers may share it: what they ask for at the same time is computed together.
 pub struct Encoder {
-    pool: SessionPool,
+    batcher: Batcher,
+    cache: VectorCache,
     tokenizer: Tokenizer,
     config: Config,
     fingerprint: String,
-    tokens_per_batch: usize,
 }
 
 /// Sentence vectors and what they took.
@@ -41,7 +41,7 @@ pub struct Encoded {
 /// How long each stage of an encoding took, as the caller's clock saw it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncodeTimings {
-    /// Waiting for a free session, until the first batch could start.
+    /// Waiting until the first batch could start.
     pub queue: Duration,
     /// Cutting texts into ids.
     pub tokenise: Duration,
@@ -67,9 +67,15 @@ impl Encoder {
             let comment = format!("expected at most {} pieces, found {}", config.vocab_size, tokenizer.vocabulary());
             return Err(Error::corrupt(directory.tokenizer_path(), comment));
         }
-        let pool = SessionPool::open(&graph, options)?;
-        let fingerprint = stamp.fingerprint().to_owned();
-        Ok(Self { pool, tokenizer, config, fingerprint, tokens_per_batch: options.tokens_per_batch })
+        let (pad, dimension) = (tokenizer.special().pad, config.hidden_size);
+        let (sessions, threads) = options.for_encoder();
+        let networks = pool::sessions(&graph, options, sessions, threads)?.into_iter().map(|session| {
+            let mut network = Network { session, pad, dimension };
+            Box::new(move |rows: &[&[u32]]| network.run(rows)) as batcher::Network
+        });
+        let batcher = Batcher::start(networks.collect(), options.tokens_per_batch)?;
+        let cache = VectorCache::new(options.cache_bytes, dimension);
+        Ok(Self { batcher, cache, tokenizer, config, fingerprint: stamp.fingerprint().to_owned() })
     }
 
     /// Width of the vectors.
@@ -96,8 +102,8 @@ impl Encoder {
     /// of `[CLS] [SEP]`.
     ///
     /// # Errors
-    /// The tokenizer refuses a text, ONNX Runtime fails, or the model gives a vector that is not finite or has no
-    /// length.
+    /// The tokenizer refuses a text, ONNX Runtime fails, the model gives a vector that is not finite or has no length,
+    /// or nobody waits any more ([`while_waited_for`](super::while_waited_for)).
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Encoded> {
         let start = Instant::now();
         let Config { prefix, max_tokens, .. } = &self.config;
@@ -112,53 +118,49 @@ impl Encoder {
             texts.par_iter().with_min_len(TEXTS_PER_THREAD).map(cut).collect::<Result<Vec<_>>>()?
         };
         let tokenise = start.elapsed();
-        let (vectors, mut timings) = self.encode_ids(&ids)?;
+        let (vectors, mut timings) = self.encode_ids(ids)?;
         timings.tokenise = tokenise;
         Ok(Encoded { vectors, timings })
     }
 
-    /// Unit vectors of sentences that are cut already; each has 1 to `max_position_embeddings` ids.
-    fn encode_ids(&self, sentences: &[Vec<u32>]) -> Result<(Vec<Vec<f32>>, EncodeTimings)> {
-        let lengths: Vec<usize> = sentences.iter().map(Vec::len).collect();
-        let batches = batches(&lengths, self.tokens_per_batch);
-        let vectors = Mutex::new(vec![Vec::new(); sentences.len()]);
-        let queue = Mutex::new(None);
-        let next = AtomicUsize::new(0);
-        let start = Instant::now();
-        // Each worker holds one session and takes the next batch until none is left, longest first so that the
-        // workers end together.
-        let work = || -> Result<()> {
-            let mut session = self.pool.borrow();
-            queue.lock().get_or_insert_with(|| start.elapsed());
-            while let Some(batch) = batches.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
-                let rows: Vec<&[u32]> = batch.iter().map(|&i| &sentences[i][..]).collect();
-                let found = self.run(&mut session, &rows)?;
-                let mut vectors = vectors.lock();
-                for (&i, vector) in batch.iter().zip(found) {
-                    vectors[i] = vector;
-                }
-            }
-            Ok(())
-        };
-        match self.pool.size().min(batches.len()) {
-            0 => {}
-            1 => work()?,
-            workers => std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-                threads.into_iter().try_for_each(|thread| {
-                    thread.join().unwrap_or_else(|_| Err(Error::Internal("an encoder thread panicked".to_owned())))
-                })
-            })?,
-        }
-        let queue = queue.into_inner().unwrap_or_default();
-        let infer = start.elapsed().saturating_sub(queue);
-        Ok((vectors.into_inner(), EncodeTimings { queue, infer, ..Default::default() }))
+    /// How the cache is used.
+    pub fn cache(&self) -> CacheUse {
+        self.cache.usage()
     }
 
-    /// Runs the network over rows of ids, padded to the longest.
-    fn run(&self, session: &mut Session, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    /// Unit vectors of sentences that are cut already; each has 1 to `max_position_embeddings` ids.
+    fn encode_ids(&self, sentences: Vec<Vec<u32>>) -> Result<(Vec<Vec<f32>>, EncodeTimings)> {
+        if sentences.len() > CACHED_TEXTS {
+            let (vectors, queue, infer) = self.batcher.encode(sentences)?;
+            return Ok((vectors, EncodeTimings { queue, infer, ..Default::default() }));
+        }
+        let known: Vec<Option<Vec<f32>>> = sentences.iter().map(|ids| self.cache.get(ids)).collect();
+        let unknown = sentences.iter().zip(&known).filter(|(_, vector)| vector.is_none());
+        let unknown: Vec<Vec<u32>> = unknown.map(|(ids, _)| ids.clone()).collect();
+        let (found, queue, infer) = self.batcher.encode(unknown)?;
+        let mut found = found.into_iter();
+        let mut encoded = |ids: &[u32]| {
+            let vector = found.next().unwrap_or_default(); // one for each that was not known
+            self.cache.put(ids, &vector);
+            vector
+        };
+        let both = sentences.iter().zip(known);
+        let vectors = both.map(|(ids, known)| known.unwrap_or_else(|| encoded(ids))).collect();
+        Ok((vectors, EncodeTimings { queue, infer, ..Default::default() }))
+    }
+}
+
+/// The network over one session: rows of ids, padded to the longest, to unit vectors.
+struct Network {
+    session: Session,
+    pad: u32,
+    dimension: usize,
+}
+
+impl Network {
+    fn run(&mut self, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let width = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-        let mut ids = vec![i64::from(self.tokenizer.special().pad); rows.len() * width];
+        let mut ids = vec![i64::from(self.pad); rows.len() * width];
         let mut mask = vec![0_i64; ids.len()];
         for (i, row) in rows.iter().enumerate() {
             for (j, &id) in row.iter().enumerate() {
@@ -169,9 +171,9 @@ impl Encoder {
         let ids = TensorRef::from_array_view(([rows.len(), width], &ids[..])).map_err(failed())?;
         let mask = TensorRef::from_array_view(([rows.len(), width], &mask[..])).map_err(failed())?;
         let inputs = ort::inputs!["input_ids" => ids, "attention_mask" => mask];
-        let outputs = session.run(inputs).map_err(failed())?;
+        let outputs = self.session.run(inputs).map_err(failed())?;
         let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(failed())?;
-        values.chunks_exact(self.config.hidden_size).map(unit).collect()
+        values.chunks_exact(self.dimension).map(unit).collect()
     }
 }
 

@@ -9,11 +9,27 @@ use parking_lot::{Condvar, Mutex};
 use super::{RuntimeOptions, failed, library};
 use crate::Result;
 
+/// Loads `graph` `count` times, each with `threads` threads; both are at least 1.
+///
+/// # Errors
+/// The library is missing, or refuses the graph.
+pub fn sessions(graph: &Path, options: &RuntimeOptions, count: usize, threads: usize) -> Result<Vec<Session>> {
+    let environment = library::environment(options.onnxruntime.as_deref())?;
+    let open = || {
+        let action = || format!("open `{}`", graph.display());
+        let mut builder = Session::builder(&environment).map_err(failed(action()))?;
+        builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
+        // Idle threads must not burn the cores that the rest of the server runs on.
+        builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
+        builder.commit_from_file(graph).map_err(failed(action()))
+    };
+    (0..count).map(|_| open()).collect()
+}
+
 /// Sessions of one graph.
 pub struct SessionPool {
     free: Mutex<Vec<Session>>,
     returned: Condvar,
-    size: usize,
 }
 
 impl SessionPool {
@@ -22,23 +38,9 @@ impl SessionPool {
     /// # Errors
     /// The library is missing, or refuses the graph.
     pub fn open(graph: &Path, options: &RuntimeOptions) -> Result<Self> {
-        let environment = library::environment(options.onnxruntime.as_deref())?;
         let (sessions, threads) = options.resolved();
-        let open = || {
-            let action = || format!("open `{}`", graph.display());
-            let mut builder = Session::builder(&environment).map_err(failed(action()))?;
-            builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
-            // Idle threads must not burn the cores that the rest of the server runs on.
-            builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
-            builder.commit_from_file(graph).map_err(failed(action()))
-        };
-        let free = (0..sessions).map(|_| open()).collect::<Result<Vec<_>>>()?;
-        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), size: sessions })
-    }
-
-    /// How many sessions there are.
-    pub fn size(&self) -> usize {
-        self.size
+        let free = self::sessions(graph, options, sessions, threads)?;
+        Ok(Self { free: Mutex::new(free), returned: Condvar::new() })
     }
 
     /// Waits for a free session.

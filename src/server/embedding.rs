@@ -6,6 +6,7 @@ use super::context::Context;
 use super::proto::embedding_service_server::EmbeddingService;
 use super::{convert, limits, proto};
 use crate::Result;
+use crate::runtime::CacheUse;
 
 /// Texts to vectors.
 pub(super) struct Embedding(pub Context);
@@ -23,9 +24,11 @@ impl EmbeddingService for Embedding {
     }
 
     async fn get_model(&self, _: Request<proto::GetModelRequest>) -> Result<Response<proto::GetModelResponse>, Status> {
+        let CacheUse { hits, misses, bytes, capacity } = self.0.engine.cache();
         Ok(Response::new(proto::GetModelResponse {
             fingerprint: self.0.engine.fingerprint().to_owned(),
             dimension: self.0.engine.dimension() as u32, // a model is thousands wide at most
+            cache: Some(proto::VectorCache { hits, misses, bytes, capacity }),
         }))
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::runtime::while_waited_for;
 use crate::{Error, Result};
 
 /// Lets so many pieces of work run at once and so many more wait. Cheap to clone.
@@ -28,7 +30,8 @@ impl Gate {
     }
 
     /// Runs `work` on a thread that may block, when its turn comes; returns its result and how long it waited.
-    /// Dropping the future leaves the queue; work that runs already goes on to its end.
+    /// Dropping the future leaves the queue; work that runs already goes on to its end, but for what still waits for
+    /// the encoder.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED at once when the waiting room is full; INTERNAL when `work` panics; else its own error.
@@ -63,11 +66,13 @@ impl Gate {
         let turn = self.running.clone().acquire_owned().await.map_err(|_| fault("the gate is closed"))?;
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();
+        let gone = CancellationToken::new();
+        let _leaving = gone.clone().drop_guard(); // this future is dropped when the caller leaves or its deadline passes
         tokio::task::spawn_blocking(move || {
             let _permits = (seat, turn); // held until the work ends, even if its caller leaves
             if !reply.is_closed() {
                 let waited = entered.elapsed();
-                let result = span.in_scope(work);
+                let result = while_waited_for(Arc::new(move || !gone.is_cancelled()), || span.in_scope(work));
                 let _ = reply.send(result.map(|value| (value, waited))); // the caller may have gone
             }
         });
@@ -141,6 +146,29 @@ mod tests {
         running.await.unwrap().unwrap();
         gate.idle().await;
         assert_eq!(started.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn work_that_runs_learns_that_its_caller_has_gone() {
+        let gate = Gate::new(1, 0);
+        let (enter, entered) = mpsc::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let work = move || {
+            enter.send(()).unwrap();
+            let waited_for = crate::runtime::waited_for();
+            while crate::runtime::waited_for() {
+                std::thread::yield_now();
+            }
+            Ok(tell.send(waited_for).unwrap())
+        };
+        let caller = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.run(work).await }
+        });
+        tokio::task::spawn_blocking(move || entered.recv().unwrap()).await.unwrap();
+        caller.abort();
+        assert!(told.await.unwrap());
+        gate.idle().await;
     }
 
     #[tokio::test]

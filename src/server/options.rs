@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use crate::{Error, Result};
 
+/// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches.
+const CALLS_PER_CORE: u32 = 8;
+
 /// Where and how a server serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerOptions {
     /// The address to listen on. Port 0 takes a free one; [`super::Server::address`] tells which.
     pub listen: SocketAddr,
-    /// Calls whose work runs at once, at least 1.
+    /// Calls whose work runs at once, at least 1. Those that want vectors share batches of the encoder.
     pub max_concurrent: u32,
     /// Calls that may wait for their turn; more are answered RESOURCE_EXHAUSTED at once.
     pub max_waiting: u32,
@@ -25,12 +28,12 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// Loopback, one running call for each core, 16 MiB messages.
+    /// Loopback, eight running calls for each core, 16 MiB messages.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
-            max_concurrent: cores,
+            max_concurrent: CALLS_PER_CORE * cores,
             max_waiting: 256,
             max_streams: 16,
             bulk_batch: 256,

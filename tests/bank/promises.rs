@@ -20,7 +20,7 @@ fn questions_come_back_as_they_were_put_in() {
         ..question("b", "怎么退款")
     };
     let outcome = bank.upsert(vec![question("c", "旧的"), full.clone(), question("c", "怎么改密码")]).unwrap();
-    assert_eq!(outcome, UpsertOutcome { inserted: 2, updated: 0 }, "the last of several with one id wins");
+    assert_eq!(outcome, UpsertOutcome { inserted: 2, ..Default::default() }, "the last of several with one id wins");
     assert_eq!(bank.upsert(vec![question("a", "几点开门")]).unwrap().inserted, 1);
     let found = bank.get(&[id("c"), id("none"), id("b")]).unwrap();
     assert_eq!(found, [Some(question("c", "怎么改密码")), None, Some(full.clone())]);

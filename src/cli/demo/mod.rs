@@ -59,7 +59,7 @@ impl Demo {
         let print = Print::new();
         let writes = export_if_needed(&self.model, &print)?;
         let folder = Folder::new(self.data.clone())?;
-        let engine = spin("Opening the model", || open_engine(&self.model, folder.path()))?;
+        let engine = spin("Opening the model", || open_engine(&self.model, folder.path(), 0))?;
         print.step(&format!("Model {}, {} wide", engine.fingerprint(), engine.dimension()));
         runtime()?.block_on(self.serve_and_show(engine, writes, &print))
     }
