@@ -201,31 +201,32 @@ impl Engine {
     /// A bank's description is damaged, or the disk fails.
     pub fn banks(&self) -> Result<Vec<BankStatus>> {
         let names = self.shared.banks.names()?;
-        let status = |name| {
-            let name = BankName::new(name)?;
-            let open = self.shared.slots.lock().get(&name).cloned();
-            let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
-            if let Some(bank) = open {
-                return bank.status();
-            }
-            let facts = self.shared.banks.facts(name.as_str())?;
-            let counts = self.shared.banks.counts(name.as_str())?;
-            Ok(BankStatus {
-                settings: BankSettings::of(&facts)?,
-                questions: counts.questions,
-                faqs: counts.faqs,
-                dimension: facts.dimension,
-                model_fingerprint: facts.model_fingerprint,
-                bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
-                questions_in_graph: 0,
-                index_bytes: 0,
-                damaged_graphs: 0,
-                name,
-            })
-        };
-        let statuses = names.into_iter().map(status);
+        let statuses = names.into_iter().map(|name| self.status(BankName::new(name)?));
         // A bank that was deleted meanwhile is no error.
         statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).collect()
+    }
+
+    /// What one bank is and holds, without opening it.
+    pub(super) fn status(&self, name: BankName) -> Result<BankStatus> {
+        let open = self.shared.slots.lock().get(&name).cloned();
+        let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
+        if let Some(bank) = open {
+            return bank.status();
+        }
+        let facts = self.shared.banks.facts(name.as_str())?;
+        let counts = self.shared.banks.counts(name.as_str())?;
+        Ok(BankStatus {
+            settings: BankSettings::of(&facts)?,
+            questions: counts.questions,
+            faqs: counts.faqs,
+            dimension: facts.dimension,
+            model_fingerprint: facts.model_fingerprint,
+            bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
+            questions_in_graph: 0,
+            index_bytes: 0,
+            damaged_graphs: 0,
+            name,
+        })
     }
 
     /// Unit vectors of `texts`, and how long they took: `[texts][dimension]`.

@@ -3,8 +3,9 @@
 //! - An [`Engine`] is a model and a folder of banks.
 //! - A [`Bank`] holds questions: [`Bank::upsert`], [`Bank::search`], [`Bank::expand`]. A write that has returned is on
 //!   the disk and found by every later search.
-//! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back. [`BankFiles`] are a bank's files
-//!   without the bank: to verify, export and copy it, damaged or not.
+//! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back, [`Bank::spool`] and [`Engine::spool`]
+//!   for a caller elsewhere. [`BankFiles`] are a bank's files without the bank: to verify, export and copy it, damaged
+//!   or not.
 //! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
@@ -37,4 +38,4 @@ pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchReq
 pub use write::UpsertOutcome;
 
 pub use crate::index::Quantisation;
-pub use crate::store::{Damage, SnapshotFacts, Verification};
+pub use crate::store::{Damage, SnapshotFacts, Spool, Step, Verification};
