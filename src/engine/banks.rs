@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::bank::Model;
+use super::handle::Opening;
 use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
@@ -168,8 +168,9 @@ impl Engine {
         }
         let Shared { banks, model, graph, .. } = &*self.shared;
         let started = Instant::now();
-        let bank = Bank::open(banks, name, model.clone(), *graph, progress)?;
-        tracing::info!(bank = %name, milliseconds = started.elapsed().as_millis() as u64, "opened a bank");
+        let (banks, name, model) = (banks.clone(), name.clone(), model.clone());
+        let bank = Bank::open(Opening { banks, name, model, graph: *graph }, progress)?;
+        tracing::info!(bank = %bank.name(), milliseconds = started.elapsed().as_millis() as u64, "opened a bank");
         *slot = Some(bank.clone());
         Ok(bank)
     }
@@ -186,11 +187,7 @@ impl Engine {
         let slot = self.slot(name);
         let mut slot = slot.lock();
         let Some(bank) = &*slot else { return self.shared.banks.delete(name.as_str(), false) };
-        let writing = bank.shared.writing.lock(); // a commit that runs is finished first
-        bank.shared.store.retire();
-        self.shared.banks.delete(name.as_str(), true)?;
-        bank.shared.deleted.store(true, Ordering::Release);
-        drop(writing);
+        bank.remove()?;
         *slot = None;
         Ok(())
     }
@@ -210,7 +207,7 @@ impl Engine {
     pub(super) fn status(&self, name: BankName) -> Result<BankStatus> {
         let open = self.shared.slots.lock().get(&name).cloned();
         let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
-        if let Some(bank) = open {
+        if let Some(bank) = open.filter(Bank::is_open) {
             return bank.status();
         }
         let facts = self.shared.banks.facts(name.as_str())?;
@@ -269,7 +266,7 @@ impl Engine {
         let slots: Vec<Slot> = self.shared.slots.lock().drain().map(|(_, slot)| slot).collect();
         for slot in slots {
             if let Some(bank) = slot.lock().take() {
-                bank.shared.store.make_durable()?;
+                bank.make_durable()?;
             }
         }
         Ok(())

@@ -70,7 +70,7 @@ impl Bank {
     /// # Errors
     /// A question is refused by [`Question::check`] (nothing is written then), the model or the disk fails.
     pub fn upsert(&self, questions: Vec<Question>) -> Result<UpsertOutcome> {
-        let shared = self.live()?;
+        let shared = self.writable()?;
         let mut incoming = Vec::with_capacity(questions.len());
         for question in last_of_each(questions.into_iter().map(|question| (question, ())))?.into_iter().map(|(q, ())| q)
         {
@@ -86,7 +86,7 @@ impl Bank {
     /// # Errors
     /// See [`Bank::upsert`]; a vector has another width, is zero, or is not finite.
     pub fn upsert_with_vectors(&self, questions: Vec<(Question, Vec<f32>)>) -> Result<UpsertOutcome> {
-        let shared = self.live()?;
+        let shared = self.writable()?;
         let dimension = shared.index.dimension();
         let incoming = last_of_each(questions.into_iter())?
             .into_iter()
@@ -99,7 +99,7 @@ impl Bank {
     /// # Errors
     /// The disk fails.
     pub fn delete(&self, ids: &[QuestionId]) -> Result<u64> {
-        let shared = self.live()?;
+        let shared = self.writable()?;
         let writing = shared.writing.lock();
         shared.check_not_deleted()?; // while we waited
         let found: BTreeSet<u32> = {

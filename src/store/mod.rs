@@ -18,6 +18,7 @@
 
 mod acknowledged;
 mod attempt;
+mod failed;
 mod folder;
 mod parts;
 mod questions;

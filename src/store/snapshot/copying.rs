@@ -46,6 +46,11 @@ impl Copying {
         }
     }
 
+    /// Has the snapshot end with this error, unless it has another one.
+    pub(in super::super) fn give_up(&mut self, error: Error) {
+        self.failed.get_or_insert(error);
+    }
+
     fn copy(&mut self, store: &Store, id: u32) -> Result<()> {
         let record = parts::get(&store.db, &store.path, Kind::Record, id)?.ok_or_else(|| lacking(store, id))?;
         self.push(store, id, record).map(drop)
