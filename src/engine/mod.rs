@@ -6,6 +6,7 @@
 //! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back, [`Bank::spool`] and [`Engine::spool`]
 //!   for a caller elsewhere. [`BankFiles`] are a bank's files without the bank: to verify, export and copy it, damaged
 //!   or not.
+//! - [`Engine::reencode`] makes a bank of another model one of this.
 //! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
@@ -23,6 +24,7 @@ mod linker;
 mod lookup;
 mod question;
 mod record;
+mod reencode;
 mod search;
 mod snapshot;
 mod write;

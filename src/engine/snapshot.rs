@@ -126,7 +126,7 @@ impl Engine {
 }
 
 /// Steps that are told, and never end the work.
-fn reported(progress: &Progress<'_>) -> impl Fn(u64, u64) -> Result<()> + Sync {
+pub(super) fn reported(progress: &Progress<'_>) -> impl Fn(u64, u64) -> Result<()> + Sync {
     |done, total| {
         progress(done, total);
         Ok(())

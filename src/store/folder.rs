@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 
 use super::acknowledged::{Acknowledged, Counts};
@@ -177,6 +178,11 @@ impl Banks {
     /// A bank of the name that it will have is there already, or a file cannot be written.
     pub(super) fn draft(&self, name: &str, facts: &BankFacts) -> Result<Draft<'_>> {
         self.check_free(name)?;
+        self.draft_beside(name, facts)
+    }
+
+    /// As [`Banks::draft`], beside a bank of that name.
+    pub(super) fn draft_beside(&self, name: &str, facts: &BankFacts) -> Result<Draft<'_>> {
         let (path, lock) = self.draft_folder(MADE, name)?;
         let draft = Draft { banks: self, name: name.to_owned(), path, lock, finished: false };
         fill(&draft.path, facts)?;
@@ -251,6 +257,20 @@ impl Draft<'_> {
         })?;
         self.finished = true;
         sync(&self.banks.root)
+    }
+
+    /// Puts the draft, which is closed, on the disk and in the place of the bank of its name, which is removed. The
+    /// caller holds that bank's lock.
+    ///
+    /// # Errors
+    /// The disk fails, or its file system cannot exchange two names.
+    pub(super) fn replace(self) -> Result<()> {
+        questions::wait_for_sled(&self.path)?;
+        sync_all(&self.path)?;
+        let path = self.banks.path(&self.name);
+        rustix::fs::renameat_with(CWD, &self.path, CWD, &path, RenameFlags::EXCHANGE)
+            .map_err(|e| Error::io("exchange the old bank and the new one", &path, e.into()))?;
+        sync(&self.banks.root) // and the old bank, which has the draft's name now, goes as a draft does
     }
 }
 

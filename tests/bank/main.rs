@@ -8,6 +8,7 @@ mod disk;
 mod encoder;
 mod failed;
 mod promises;
+mod reencode;
 mod retrieval;
 mod segments;
 mod small_disk;

@@ -17,7 +17,7 @@ use crate::engine::{BankName, BankSettings, BankStatus, Engine, Quantisation, Qu
 
 /// Make, inspect, copy, verify and delete banks.
 ///
-/// None of these encodes anything, so none needs ONNX Runtime. A bank that a server has open is refused, except by
+/// None but `reencode` encodes anything, so none but that needs ONNX Runtime. A bank that a server has open is refused, except by
 /// `list`, and by `snapshot` and `restore` where `--server` names that server.
 #[derive(Args)]
 #[command(after_help = "A copy, and a bank made of it:\n  \
@@ -125,6 +125,19 @@ enum Command {
         dry_run: bool,
         #[command(flatten)]
         server: ServerArgs,
+    },
+    /// Encode a bank of another model anew, with the model that is loaded.
+    ///
+    /// The new bank takes the place of the old one in one step, once it is whole: a run that was interrupted leaves the
+    /// old bank as it was, and is started again.
+    Reencode {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        /// Make this bank, and keep the old one.
+        #[arg(long, value_name = "NAME", value_parser = parse_name)]
+        output: Option<BankName>,
+        #[command(flatten)]
+        model: ModelArgs,
     },
     /// Write all questions as JSON Lines in the order of their ids, which `simbert index` reads.
     Export {
@@ -236,6 +249,13 @@ impl Bank {
                 Some(server) => remote::restore(&mut out, &server, &file, name, json)?,
                 None => archive::restore(&mut out, data, &file, name.as_ref(), json)?,
             },
+            Command::Reencode { name, output, model } => {
+                let engine = open::engine(&self.data, &model)?;
+                let bar = open::bar("questions encoded")?;
+                let status = engine.reencode(&name, output.as_ref(), &archive::shown(&bar));
+                bar.finish_and_clear();
+                print_status(&mut out, &status?, json)?;
+            }
             Command::Export { name, file: None, skip_damaged, .. } => {
                 archive::export(&mut out, data, &name, skip_damaged)?;
             }
