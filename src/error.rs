@@ -24,7 +24,7 @@ pub enum Error {
     /// A bank was written with another model than the one that is loaded.
     #[error(
         "bank `{bank}` was encoded by model {expected}, but the loaded model is {received}; \
-         load the first model, or index the questions again into a new bank"
+         load the first model, or encode the bank anew (`simbert bank reencode {bank}`)"
     )]
     ModelMismatch { bank: String, expected: String, received: String },
     /// Bytes on disk are not what was written.

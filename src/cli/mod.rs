@@ -16,6 +16,7 @@ mod hits;
 mod index;
 mod interrupt;
 mod open;
+mod remote;
 mod sampling;
 mod search;
 mod serve;

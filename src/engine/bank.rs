@@ -7,10 +7,11 @@ use parking_lot::{Mutex, RwLock};
 
 use super::catalogue::Catalogue;
 use super::files::examine;
+use super::handle::{Opening, gone};
 use super::keeper::{self, StoreKeeper};
 use super::linker::Linker;
 use super::write::FreeIds;
-use super::{BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
+use super::{Bank, BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
 use crate::index::{HnswSettings, Pace, Progress, Quantisation, Segments, VectorIndex, check_unit};
 use crate::model::Calibration;
 use crate::store::{BankFacts, Banks, FORMAT, Store, Verification};
@@ -19,13 +20,7 @@ use crate::{Error, Result};
 /// Vectors that go into the index at once while a bank is opened.
 const LOADED_AT_ONCE: usize = 1024;
 
-/// One bank. Cheap to clone; all methods block, so call them off the async runtime.
-#[derive(Clone)]
-pub struct Bank {
-    pub(super) shared: Arc<Shared>,
-}
-
-/// What all handles of a bank share.
+/// An open bank.
 ///
 /// Locks are taken in the order of the fields. A search holds `catalogue` for reading while it looks and reads its
 /// hits, so it sees each commit whole; a commit holds it for writing while it changes memory and sled, but neither
@@ -124,16 +119,11 @@ pub struct BankStatus {
     pub damaged_graphs: u64,
 }
 
-impl Bank {
+impl Shared {
     /// Opens a bank: reads every question and every graph, checking every checksum. Vectors that lie in segments are
     /// checked when they are first used. `progress` is told of questions read.
-    pub(super) fn open(
-        banks: &Banks,
-        name: &BankName,
-        model: Model,
-        graph: Option<HnswSettings>,
-        progress: &Progress<'_>,
-    ) -> Result<Self> {
+    pub(super) fn open(opening: &Opening, progress: &Progress<'_>) -> Result<Self> {
+        let Opening { banks, name, model, graph } = opening;
         let (store, facts) = Store::open(banks, name.as_str(), model.encoder.fingerprint())?;
         let store = Arc::new(store);
         let dimension = facts.dimension;
@@ -163,11 +153,11 @@ impl Bank {
         if let Some(linker) = &linker {
             linker.call();
         }
-        let shared = Shared {
+        Ok(Self {
             name: name.clone(),
             settings,
             banks: banks.clone(),
-            model,
+            model: model.clone(),
             deleted: AtomicBool::new(false),
             linker,
             // An id that a segment has, of a question that is gone, would bring its vector back.
@@ -176,15 +166,11 @@ impl Bank {
             index,
             damaged_graphs,
             store,
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        })
     }
+}
 
-    /// The bank's name.
-    pub fn name(&self) -> &BankName {
-        &self.shared.name
-    }
-
+impl Bank {
     /// Reads questions by their ids, in their order; `None` for those that are not there.
     ///
     /// # Errors
@@ -236,7 +222,7 @@ impl Bank {
     /// Something is damaged or missing; the error names the first of it, [`Bank::examine`] all.
     pub fn verify(&self, progress: &Progress<'_>) -> Result<u64> {
         let found = self.examine(progress)?;
-        self.shared.store.whole(&found)
+        self.live()?.store.whole(&found)
     }
 
     /// As [`Bank::verify`], and tells of each damaged question.
@@ -263,11 +249,6 @@ impl Bank {
     pub fn link_now(&self, progress: &Progress<'_>) -> Result<()> {
         self.live()?.index.maintain(Pace::Quiet, &AtomicBool::new(false), progress);
         Ok(())
-    }
-
-    /// What is shared, unless the bank was deleted.
-    pub(super) fn live(&self) -> Result<&Shared> {
-        self.shared.check_not_deleted().map(|()| &*self.shared)
     }
 }
 
@@ -307,11 +288,7 @@ fn load(store: &Store, index: &Segments, progress: &Progress<'_>) -> Result<Cata
 impl Shared {
     /// Refuses a bank that was deleted while it was open.
     pub(super) fn check_not_deleted(&self) -> Result<()> {
-        if !self.deleted.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let hint = "it was deleted while it was open".to_owned();
-        Err(Error::NotFound { kind: "bank", name: self.name.to_string(), hint })
+        if self.deleted.load(Ordering::Acquire) { Err(gone(&self.name)) } else { Ok(()) }
     }
 
     /// What never changes of the bank.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::bank::Model;
+use super::handle::Opening;
 use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
@@ -170,8 +170,9 @@ impl Engine {
         }
         let Shared { banks, model, graph, .. } = &*self.shared;
         let started = Instant::now();
-        let bank = Bank::open(banks, name, model.clone(), *graph, progress)?;
-        tracing::info!(bank = %name, milliseconds = started.elapsed().as_millis() as u64, "opened a bank");
+        let (banks, name, model) = (banks.clone(), name.clone(), model.clone());
+        let bank = Bank::open(Opening { banks, name, model, graph: *graph }, progress)?;
+        tracing::info!(bank = %bank.name(), milliseconds = started.elapsed().as_millis() as u64, "opened a bank");
         *slot = Some(bank.clone());
         Ok(bank)
     }
@@ -188,11 +189,7 @@ impl Engine {
         let slot = self.slot(name);
         let mut slot = slot.lock();
         let Some(bank) = &*slot else { return self.shared.banks.delete(name.as_str(), false) };
-        let writing = bank.shared.writing.lock(); // a commit that runs is finished first
-        bank.shared.store.retire();
-        self.shared.banks.delete(name.as_str(), true)?;
-        bank.shared.deleted.store(true, Ordering::Release);
-        drop(writing);
+        bank.remove()?;
         *slot = None;
         Ok(())
     }
@@ -203,31 +200,32 @@ impl Engine {
     /// A bank's description is damaged, or the disk fails.
     pub fn banks(&self) -> Result<Vec<BankStatus>> {
         let names = self.shared.banks.names()?;
-        let status = |name| {
-            let name = BankName::new(name)?;
-            let open = self.shared.slots.lock().get(&name).cloned();
-            let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
-            if let Some(bank) = open {
-                return bank.status();
-            }
-            let facts = self.shared.banks.facts(name.as_str())?;
-            let counts = self.shared.banks.counts(name.as_str())?;
-            Ok(BankStatus {
-                settings: BankSettings::of(&facts)?,
-                questions: counts.questions,
-                faqs: counts.faqs,
-                dimension: facts.dimension,
-                model_fingerprint: facts.model_fingerprint,
-                bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
-                questions_in_graph: 0,
-                index_bytes: 0,
-                damaged_graphs: 0,
-                name,
-            })
-        };
-        let statuses = names.into_iter().map(status);
+        let statuses = names.into_iter().map(|name| self.status(BankName::new(name)?));
         // A bank that was deleted meanwhile is no error.
         statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).collect()
+    }
+
+    /// What one bank is and holds, without opening it.
+    pub(super) fn status(&self, name: BankName) -> Result<BankStatus> {
+        let open = self.shared.slots.lock().get(&name).cloned();
+        let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
+        if let Some(bank) = open.filter(Bank::is_open) {
+            return bank.status();
+        }
+        let facts = self.shared.banks.facts(name.as_str())?;
+        let counts = self.shared.banks.counts(name.as_str())?;
+        Ok(BankStatus {
+            settings: BankSettings::of(&facts)?,
+            questions: counts.questions,
+            faqs: counts.faqs,
+            dimension: facts.dimension,
+            model_fingerprint: facts.model_fingerprint,
+            bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
+            questions_in_graph: 0,
+            index_bytes: 0,
+            damaged_graphs: 0,
+            name,
+        })
     }
 
     /// Unit vectors of `texts`, and how long they took: `[texts][dimension]`.
@@ -275,7 +273,7 @@ impl Engine {
         let slots: Vec<Slot> = self.shared.slots.lock().drain().map(|(_, slot)| slot).collect();
         for slot in slots {
             if let Some(bank) = slot.lock().take() {
-                bank.shared.store.make_durable()?;
+                bank.make_durable()?;
             }
         }
         Ok(())

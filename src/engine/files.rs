@@ -48,7 +48,11 @@ impl BankFiles {
     /// # Errors
     /// There is such a file, it cannot be written, or a question is damaged.
     pub fn snapshot(&self, file: &Path, replace: bool, progress: &Progress<'_>) -> Result<SnapshotFacts> {
-        self.store.begin_snapshot(self.store.live()?, &self.facts, file, replace)?.run(progress)
+        let snapshot = self.store.begin_snapshot(self.store.live()?, &self.facts, file, replace)?;
+        snapshot.run(&|done, total| {
+            progress(done, total);
+            Ok(())
+        })
     }
 
     /// Hands all questions to `each` in the order of their ids; vectors are not read. Returns how many there were.

@@ -3,8 +3,10 @@
 //! - An [`Engine`] is a model and a folder of banks.
 //! - A [`Bank`] holds questions: [`Bank::upsert`], [`Bank::search`], [`Bank::expand`]. A write that has returned is on
 //!   the disk and found by every later search.
-//! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back. [`BankFiles`] are a bank's files
-//!   without the bank: to verify, export and copy it, damaged or not.
+//! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back, [`Bank::spool`] and [`Engine::spool`]
+//!   for a caller elsewhere. [`BankFiles`] are a bank's files without the bank: to verify, export and copy it, damaged
+//!   or not.
+//! - [`Engine::reencode`] makes a bank of another model one of this.
 //! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
@@ -15,26 +17,29 @@ mod encoder;
 mod expand;
 mod files;
 mod filter;
+mod handle;
 mod import;
 mod keeper;
 mod linker;
 mod lookup;
 mod question;
 mod record;
+mod reencode;
 mod search;
 mod snapshot;
 mod write;
 
-pub use bank::{Bank, BankSettings, BankStatus};
+pub use bank::{BankSettings, BankStatus};
 pub use banks::{Engine, EngineOptions};
 pub use encoder::{QuestionWriter, SentenceEncoder};
 pub(crate) use expand::{DEEPER, fuse};
 pub use files::BankFiles;
 pub use filter::FILTER_SYNTAX;
+pub use handle::Bank;
 pub use import::{QuestionFile, QuestionFormat};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
 pub use write::{Prepared, UpsertOutcome};
 
 pub use crate::index::Quantisation;
-pub use crate::store::{Damage, SnapshotFacts, Verification};
+pub use crate::store::{Damage, SnapshotFacts, Spool, Step, Verification};

@@ -84,7 +84,7 @@ impl Bank {
     /// # Errors
     /// A question is refused by [`Question::check`], the model or the disk fails.
     pub fn prepare(&self, questions: Vec<Question>) -> Result<Prepared> {
-        let shared = self.live()?;
+        let shared = self.writable()?;
         let mut incoming = Vec::with_capacity(questions.len());
         for question in last_of_each(questions.into_iter().map(|question| (question, ())))?.into_iter().map(|(q, ())| q)
         {
@@ -100,7 +100,7 @@ impl Bank {
     /// # Errors
     /// The disk fails, or the model, where another batch has changed a text meanwhile.
     pub fn commit(&self, Prepared(incoming): Prepared) -> Result<UpsertOutcome> {
-        self.live()?.commit(incoming)
+        self.writable()?.commit(incoming)
     }
 
     /// As [`Bank::upsert`], with vectors of the caller's own, which are normalised first. They must be of the bank's
@@ -109,7 +109,7 @@ impl Bank {
     /// # Errors
     /// See [`Bank::upsert`]; a vector has another width, is zero, or is not finite.
     pub fn upsert_with_vectors(&self, questions: Vec<(Question, Vec<f32>)>) -> Result<UpsertOutcome> {
-        let shared = self.live()?;
+        let shared = self.writable()?;
         let dimension = shared.index.dimension();
         let incoming = last_of_each(questions.into_iter())?
             .into_iter()
@@ -122,7 +122,7 @@ impl Bank {
     /// # Errors
     /// The disk fails.
     pub fn delete(&self, ids: &[QuestionId]) -> Result<u64> {
-        let shared = self.live()?;
+        let shared = self.writable()?;
         let writing = shared.writing.lock();
         shared.check_not_deleted()?; // while we waited
         let found: BTreeSet<u32> = {

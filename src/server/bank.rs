@@ -1,17 +1,20 @@
 //! `BankService`.
 
-use tonic::{Request, Response, Status};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::context::Context;
 use super::proto::bank_service_server::BankService;
-use super::{convert, limits, proto};
+use super::{convert, limits, proto, restore, snapshot};
 use crate::engine::{BankName, BankSettings, Engine};
 
-/// Makes and removes banks.
+/// Makes, copies and removes banks.
 pub(super) struct Banks(pub Context);
 
 #[tonic::async_trait]
 impl BankService for Banks {
+    type TakeSnapshotStream = ReceiverStream<Result<proto::TakeSnapshotResponse, Status>>;
+
     async fn create_bank(
         &self,
         request: Request<proto::CreateBankRequest>,
@@ -49,5 +52,19 @@ impl BankService for Banks {
         let name = BankName::new(request.into_inner().name)?;
         self.0.in_engine(move |engine| engine.delete_bank(&name)).await?;
         Ok(Response::new(proto::DeleteBankResponse {}))
+    }
+
+    async fn take_snapshot(
+        &self,
+        request: Request<proto::TakeSnapshotRequest>,
+    ) -> Result<Response<Self::TakeSnapshotStream>, Status> {
+        snapshot::start(self.0.clone(), request).map(Response::new)
+    }
+
+    async fn restore_bank(
+        &self,
+        request: Request<Streaming<proto::RestoreBankRequest>>,
+    ) -> Result<Response<proto::RestoreBankResponse>, Status> {
+        restore::receive(&self.0, request.into_inner()).await.map(Response::new)
     }
 }

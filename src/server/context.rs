@@ -19,6 +19,10 @@ pub(super) struct Context {
     pub gate: Gate,
     /// One permit for each open bulk stream.
     pub streams: Arc<Semaphore>,
+    /// One permit for each snapshot that is on its way.
+    pub transfers: Arc<Semaphore>,
+    /// What copies, sends, receives and restores snapshots: beside the calls, which such long work must not hold up.
+    pub copying: Gate,
     pub options: ServerOptions,
     /// Cancelled when the server begins to shut down: streams end after the batch they are at.
     pub stopping: CancellationToken,
@@ -28,7 +32,9 @@ impl Context {
     pub fn new(engine: Engine, options: ServerOptions) -> Self {
         let gate = Gate::new(options.max_concurrent, options.max_waiting);
         let streams = Arc::new(Semaphore::new(options.max_streams as usize));
-        Self { engine, gate, streams, options, stopping: CancellationToken::new() }
+        let transfers = Arc::new(Semaphore::new(options.max_transfers as usize));
+        let copying = Gate::new(options.max_transfers, 0);
+        Self { engine, gate, streams, transfers, copying, options, stopping: CancellationToken::new() }
     }
 
     /// Runs `work` with the engine; returns its result and how long it waited. See [`Gate::run`].

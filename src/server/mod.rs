@@ -9,6 +9,7 @@
 //! | `limits`, `convert` | messages become engine types, checked at the door |
 //! | `status` | errors become statuses |
 //! | `embedding`, `bank`, `question`, `bulk`, `search`, `paraphrase` | the services |
+//! | `snapshot`, `restore`, `transfer` | the streams of `bank`, and what both need |
 //! | [`Client`] | the other end of the line |
 
 mod bank;
@@ -24,9 +25,12 @@ mod options;
 mod paraphrase;
 pub mod proto;
 mod question;
+mod restore;
 mod search;
 mod serve;
+mod snapshot;
 mod status;
+mod transfer;
 
 pub use client::{Client, ClientOptions};
 pub use options::ServerOptions;

@@ -19,6 +19,8 @@ pub struct ServerOptions {
     pub max_waiting: u32,
     /// Bulk streams that may be open at once, at least 1.
     pub max_streams: u32,
+    /// Snapshots that may be taken, sent, received and restored at once, at least 1.
+    pub max_transfers: u32,
     /// Questions of a bulk stream that are encoded and committed at once, at least 1.
     pub bulk_batch: usize,
     /// Bytes of the largest message in and out, at least 64 KiB.
@@ -36,6 +38,7 @@ impl Default for ServerOptions {
             max_concurrent: CALLS_PER_CORE * cores,
             max_waiting: 256,
             max_streams: 16,
+            max_transfers: 4,
             bulk_batch: 256,
             max_message_bytes: 16 << 20,
             grace: Duration::from_secs(20),
@@ -50,6 +53,7 @@ impl ServerOptions {
         let least = [
             ("max_concurrent", self.max_concurrent as usize, 1),
             ("max_streams", self.max_streams as usize, 1),
+            ("max_transfers", self.max_transfers as usize, 1),
             ("bulk_batch", self.bulk_batch, 1),
             ("max_message_bytes", self.max_message_bytes, 64 << 10),
         ];

@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Answers calls until `shutdown` completes. Then health says NOT_SERVING, no new connection is taken, bulk
-    /// streams end after the batch they are at, other calls have the grace period to end, and the banks are flushed.
+    /// streams end after the batch they are at, snapshots that are on their way are given up, other calls have the grace period to end, and the banks are flushed.
     ///
     /// # Errors
     /// The listener fails, or a bank cannot be flushed.
@@ -118,7 +118,7 @@ async fn end_watches(context: &Context, mut health: HealthReporter) {
 
 /// Flushes the banks when the last work is done.
 async fn close(context: Context) -> Result<()> {
-    context.gate.idle().await;
+    tokio::join!(context.gate.idle(), context.copying.idle());
     let engine = context.engine;
     tokio::task::spawn_blocking(move || engine.close())
         .await

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 
 use super::acknowledged::{Acknowledged, Counts};
@@ -28,10 +29,11 @@ pub struct BankFacts {
     pub quantisation: String,
 }
 
-/// Purposes of drafts, in their names: `.new-…` and `.deleted-…`.
+/// Purposes of drafts, in their names: `.new-…`, `.deleted-…` and `.spool-…`.
 const MADE: &str = "new";
 const REMOVED: &str = "deleted";
-const DRAFTS: [&str; 2] = [MADE, REMOVED];
+pub(super) const SPOOLED: &str = "spool";
+const DRAFTS: [&str; 3] = [MADE, REMOVED, SPOOLED];
 
 /// How long a lock may seem taken that this process has just let go of: a process that it starts meanwhile has copies of
 /// all its locks until it is running.
@@ -175,15 +177,32 @@ impl Banks {
     /// # Errors
     /// A bank of the name that it will have is there already, or a file cannot be written.
     pub(super) fn draft(&self, name: &str, facts: &BankFacts) -> Result<Draft<'_>> {
-        if self.path(name).exists() {
-            return Err(exists(name));
-        }
-        let path = self.root.join(draft_name(MADE, name));
-        fs::create_dir(&path).map_err(|e| Error::io("make the bank's folder", &path, e))?;
-        let lock = lock(&path, name)?;
+        self.check_free(name)?;
+        self.draft_beside(name, facts)
+    }
+
+    /// As [`Banks::draft`], beside a bank of that name.
+    pub(super) fn draft_beside(&self, name: &str, facts: &BankFacts) -> Result<Draft<'_>> {
+        let (path, lock) = self.draft_folder(MADE, name)?;
         let draft = Draft { banks: self, name: name.to_owned(), path, lock, finished: false };
         fill(&draft.path, facts)?;
         Ok(draft)
+    }
+
+    /// A folder that is litter unless it is held, and the lock that holds it.
+    pub(super) fn draft_folder(&self, purpose: &str, name: &str) -> Result<(PathBuf, File)> {
+        let path = self.root.join(draft_name(purpose, name));
+        fs::create_dir(&path).map_err(|e| Error::io("make a folder beside the banks", &path, e))?;
+        let lock = lock(&path, name)?;
+        Ok((path, lock))
+    }
+
+    /// Refuses a name that a bank has.
+    ///
+    /// # Errors
+    /// There is such a bank.
+    pub fn check_free(&self, name: &str) -> Result<()> {
+        if self.path(name).exists() { Err(exists(name)) } else { Ok(()) }
     }
 
     /// Removes a bank. `held` says that this process has it open; otherwise it must not be open anywhere.
@@ -238,6 +257,20 @@ impl Draft<'_> {
         })?;
         self.finished = true;
         sync(&self.banks.root)
+    }
+
+    /// Puts the draft, which is closed, on the disk and in the place of the bank of its name, which is removed. The
+    /// caller holds that bank's lock.
+    ///
+    /// # Errors
+    /// The disk fails, or its file system cannot exchange two names.
+    pub(super) fn replace(self) -> Result<()> {
+        questions::wait_for_sled(&self.path)?;
+        sync_all(&self.path)?;
+        let path = self.banks.path(&self.name);
+        rustix::fs::renameat_with(CWD, &self.path, CWD, &path, RenameFlags::EXCHANGE)
+            .map_err(|e| Error::io("exchange the old bank and the new one", &path, e.into()))?;
+        sync(&self.banks.root) // and the old bank, which has the draft's name now, goes as a draft does
     }
 }
 

@@ -14,26 +14,31 @@
 //! So a store that has lost an acknowledged batch, for whatever reason, knows it when it is opened.
 //!
 //! [`Store::begin_snapshot`] copies a bank into one file while it is written to, and [`Banks::restore`] makes a bank of
-//! such a file. [`Store::verify`] looks at every question, past those that are damaged.
+//! such a file; a [`Spool`] holds one that passes through. [`Store::verify`] looks at every question, past those that are damaged.
 
 mod acknowledged;
 mod attempt;
+mod failed;
 mod folder;
 mod parts;
 mod questions;
+mod rebuild;
 mod record;
 mod room;
 mod segments;
 mod snapshot;
+mod spool;
 mod verify;
 mod whole_file;
 
 pub use acknowledged::Counts;
 pub use folder::{BankFacts, Banks};
 pub use questions::{Change, Store, Stored};
+pub use rebuild::Vectors;
 pub use record::{Outline, Record, Value, value};
 pub use segments::{SegmentFile, SegmentParts};
-pub use snapshot::{Snapshot, SnapshotFacts, SnapshotFile};
+pub use snapshot::{Snapshot, SnapshotFacts, SnapshotFile, Step};
+pub use spool::Spool;
 pub use verify::{Damage, Verification};
 pub use whole_file::WholeFile;
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use sled::Batch;
 
 use super::FORMAT;
 use super::acknowledged::{Acknowledged, Counts};
-use super::attempt::attempt;
+use super::attempt::{attempt, flush};
 use super::folder::{self, BankFacts, Banks};
 use super::parts::{self, Kind};
 use super::record::Record;
@@ -70,8 +70,8 @@ pub struct Store {
     counts: Mutex<Counts>,
     /// The newest batch that is safe; locked while one thread makes it so for all.
     durable: Mutex<u64>,
-    /// Set when a flush failed: what the disk holds is unknown then, and no later flush can tell.
-    failed: AtomicBool,
+    /// Set when a write failed, see [`failed`](super::failed).
+    pub(super) failed: AtomicBool,
     /// Bytes of the disk that are left to sled, see [`room`]; 0 where its room is not looked at.
     pub(super) reserve: u64,
     pub(super) name: String,
@@ -158,9 +158,7 @@ impl Store {
     /// A record or a vector is too large or of another width, the disk might not hold the batch, or the store fails;
     /// nothing is changed then.
     pub fn apply(&self, changes: &[Change], questions: u64, faqs: u64) -> Result<()> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(self.refusal());
-        }
+        self.refuse_failed()?;
         let (mut batch, mut bytes) = (Batch::default(), 0);
         let mut put = |batch: &mut Batch, kind, id, value: Vec<u8>| -> Result<()> {
             let value = check_size(value)?;
@@ -234,16 +232,14 @@ impl Store {
 
     /// Applies a batch that changes no question, and puts it on the disk.
     pub(super) fn apply_and_flush(&self, batch: Batch) -> Result<()> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(self.refusal());
-        }
+        self.refuse_failed()?;
         attempt(&self.path, "write a batch", || self.db.apply_batch(batch)).map_err(|error| self.fail(error))?;
         let _one_at_a_time = self.durable.lock();
         self.flush().map_err(|error| self.fail(error))
     }
 
     fn flush(&self) -> Result<()> {
-        attempt(&self.path, "flush a batch", || self.db.flush())?;
+        attempt(&self.path, "flush a batch", || flush(&self.db))?;
         self.log.sync_data().map_err(|e| Error::io("write the bank's log to disk", &self.path, e))
     }
 
@@ -258,9 +254,7 @@ impl Store {
     pub fn make_durable(&self) -> Result<()> {
         let wanted = self.counts().batch;
         let mut durable = self.durable.lock();
-        if self.failed.load(Ordering::Acquire) {
-            return Err(self.refusal());
-        }
+        self.refuse_failed()?;
         if *durable >= wanted {
             return Ok(());
         }
@@ -269,18 +263,6 @@ impl Store {
         written.map_err(|error| self.fail(error))?;
         *durable = counts.batch;
         Ok(())
-    }
-
-    fn fail(&self, error: Error) -> Error {
-        self.failed.store(true, Ordering::Release);
-        error
-    }
-
-    fn refusal(&self) -> Error {
-        Error::Unavailable {
-            what: format!("writing to {}", self.path.display()),
-            reason: "an earlier write to it failed; check the disk, then open the bank again".to_owned(),
-        }
     }
 
     /// Reads a question's record.

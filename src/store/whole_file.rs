@@ -42,6 +42,11 @@ impl WholeFile {
         &self.path
     }
 
+    /// Where what is written lies until then.
+    pub fn part(&self) -> &Path {
+        &self.part
+    }
+
     /// Another handle of what is being written, to put it on the disk bit by bit.
     ///
     /// # Errors

@@ -1,46 +1,11 @@
-//! A disk that is full, and one that cannot be written. Needs root, to mount a small file system; passed over otherwise.
+//! A disk that is full, and one that cannot be written. Passed over where no file system can be mounted.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
+use super::small_disk::SmallDisk;
+use super::*;
 use simbert::Error;
 use simbert::engine::SearchRequest;
-use tempfile::TempDir;
-
-use super::*;
-
-/// A file system in memory, for one test.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// Of so many MiB, where this process may mount one.
-    fn new(mib: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("passed over: this process may not mount a file system");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn remount(&self, how: &str) {
-        let options = format!("remount,{how}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_writes_and_loses_nothing() {

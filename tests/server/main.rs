@@ -11,3 +11,7 @@ mod lifecycle;
 mod questions;
 mod search;
 mod served_model;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../bank/small_disk.rs"]
+mod small_disk;
+mod snapshots;

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::engine::{BankFiles, BankName, Engine, SnapshotFacts};
 use crate::store::WholeFile;
 
 /// Tells a bar of done and total.
-fn shown(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
+pub(super) fn shown(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
     |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -28,7 +28,13 @@ pub fn snapshot(
     force: bool,
     json: bool,
 ) -> anyhow::Result<()> {
-    let files = BankFiles::open(data, name)?;
+    let files = BankFiles::open(data, name).map_err(|error| match error {
+        Error::Unavailable { .. } => anyhow!(
+            "{error}; where that is a server, `simbert bank snapshot {name} {} --server http://host:port` copies it",
+            file.display()
+        ),
+        error => error.into(),
+    })?;
     let bar = open::bar("questions copied")?;
     let taken = files.snapshot(file, force, &shown(&bar));
     bar.finish_and_clear();
@@ -58,7 +64,7 @@ pub fn check(out: &mut impl Write, file: &Path, json: bool) -> anyhow::Result<()
     print(out, &BankName::new(facts.bank.as_str())?, file, &facts, json, "whole in")
 }
 
-fn print(
+pub(super) fn print(
     out: &mut impl Write,
     name: &BankName,
     file: &Path,

@@ -1,6 +1,7 @@
 //! `simbert bank`.
 
 mod archive;
+mod remote;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,17 +11,21 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::open::{self, parse_name};
+use super::remote::ServerArgs;
 use super::{DataArgs, ModelArgs, hits};
 use crate::engine::{BankName, BankSettings, BankStatus, Engine, Quantisation, QuestionId};
 
 /// Make, inspect, copy, verify and delete banks.
 ///
-/// None of these encodes anything, so none needs ONNX Runtime. A bank that a server has open is refused, except by
-/// `list`.
+/// None but `reencode` encodes anything, so none but that needs ONNX Runtime. A bank that a server has open is refused, except by
+/// `list`, and by `snapshot` and `restore` where `--server` names that server.
 #[derive(Args)]
 #[command(after_help = "A copy, and a bank made of it:\n  \
     simbert bank snapshot faq faq.bank\n  \
     simbert bank restore faq.bank faq-copy\n\
+The same of a bank that a server has open, and into that server:\n  \
+    simbert bank snapshot faq faq.bank --server http://127.0.0.1:50051\n  \
+    simbert bank restore faq.bank faq-copy --server http://127.0.0.1:50051\n\
 What to do with a bank that is damaged:\n  \
     simbert bank verify faq                                  # names all that is damaged\n  \
     simbert bank delete faq --yes && simbert bank restore faq.bank\n  \
@@ -102,6 +107,8 @@ enum Command {
         /// Replace FILE if it is there.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        server: ServerArgs,
     },
     /// Make a bank of a snapshot.
     ///
@@ -114,8 +121,23 @@ enum Command {
         #[arg(value_parser = parse_name)]
         name: Option<BankName>,
         /// Check the file, and make nothing.
-        #[arg(long, conflicts_with = "name")]
+        #[arg(long, conflicts_with_all = ["name", "server"])]
         dry_run: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Encode a bank of another model anew, with the model that is loaded.
+    ///
+    /// The new bank takes the place of the old one in one step, once it is whole: a run that was interrupted leaves the
+    /// old bank as it was, and is started again.
+    Reencode {
+        #[arg(value_parser = parse_name)]
+        name: BankName,
+        /// Make this bank, and keep the old one.
+        #[arg(long, value_name = "NAME", value_parser = parse_name)]
+        output: Option<BankName>,
+        #[command(flatten)]
+        model: ModelArgs,
     },
     /// Write all questions as JSON Lines in the order of their ids, which `simbert index` reads.
     Export {
@@ -218,10 +240,21 @@ impl Bank {
                     false => writeln!(out, "bank `{name}` deleted")?,
                 }
             }
-            Command::Snapshot { name, file, force } => archive::snapshot(&mut out, data, &name, &file, force, json)?,
-            Command::Restore { file, name: _, dry_run: true } => archive::check(&mut out, &file, json)?,
-            Command::Restore { file, name, dry_run: false } => {
-                archive::restore(&mut out, data, &file, name.as_ref(), json)?;
+            Command::Snapshot { name, file, force, server } => match server.server {
+                Some(server) => remote::snapshot(&mut out, &server, &name, &file, force, json)?,
+                None => archive::snapshot(&mut out, data, &name, &file, force, json)?,
+            },
+            Command::Restore { file, dry_run: true, .. } => archive::check(&mut out, &file, json)?,
+            Command::Restore { file, name, server, .. } => match server.server {
+                Some(server) => remote::restore(&mut out, &server, &file, name, json)?,
+                None => archive::restore(&mut out, data, &file, name.as_ref(), json)?,
+            },
+            Command::Reencode { name, output, model } => {
+                let engine = open::engine(&self.data, &model)?;
+                let bar = open::bar("questions encoded")?;
+                let status = engine.reencode(&name, output.as_ref(), &archive::shown(&bar));
+                bar.finish_and_clear();
+                print_status(&mut out, &status?, json)?;
             }
             Command::Export { name, file: None, skip_damaged, .. } => {
                 archive::export(&mut out, data, &name, skip_damaged)?;

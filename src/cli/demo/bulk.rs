@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::told;
+use super::super::remote::told;
 use crate::server::{Client, proto};
 
 /// Questions of one message.

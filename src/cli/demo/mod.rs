@@ -14,11 +14,12 @@ use indicatif::ProgressBar;
 use tokio::sync::oneshot;
 
 use super::ModelArgs;
+use super::remote::{self, told};
 use super::serve::{open_engine, runtime, start_log, stop_signal};
 use crate::engine::Engine;
 use crate::onnx::{self, Stamp};
 use crate::server::proto::{self, query::Kind};
-use crate::server::{Client, ClientOptions, Server, ServerOptions};
+use crate::server::{Client, Server, ServerOptions};
 use folder::Folder;
 use print::Print;
 
@@ -90,9 +91,8 @@ impl Demo {
     }
 
     async fn show(&self, address: SocketAddr, writes: bool, print: &Print) -> anyhow::Result<()> {
-        // A busy machine may take minutes to write questions; Ctrl-C ends the wait.
-        let options = ClientOptions { timeout: None, ..ClientOptions::default() };
-        let mut client = Client::connect(format!("http://{address}"), &options).await?;
+        // A busy machine may take minutes to write questions.
+        let mut client = remote::connect(&format!("http://{address}")).await?;
         make_bank(&mut client).await?;
         let indexed = bulk::index(&mut client, BANK, &self.questions).await?;
         print.step(&indexed);
@@ -189,11 +189,6 @@ async fn timed<T>(
     let started = Instant::now();
     let response = call.await.map_err(told)?;
     Ok((response.into_inner(), started.elapsed()))
-}
-
-/// The server's sentence alone, without the metadata around it.
-fn told(status: tonic::Status) -> anyhow::Error {
-    anyhow::anyhow!("the server answered {:?}: {}", status.code(), status.message())
 }
 
 /// Makes the bank, or takes the one that an earlier demo left in the folder.

@@ -12,8 +12,7 @@ use super::super::questions::{Change, Store};
 use super::super::record::Record;
 use super::super::whole_file::WholeFile;
 use super::writer::Writer;
-use super::{Header, SnapshotFacts};
-use crate::index::Progress;
+use super::{Header, SnapshotFacts, Step};
 use crate::{Error, Result};
 
 /// Questions of one slice at most; a slice also ends with the frame that it fills.
@@ -45,6 +44,11 @@ impl Copying {
                 self.failed = Some(error);
             }
         }
+    }
+
+    /// Has the snapshot end with this error, unless it has another one.
+    pub(in super::super) fn give_up(&mut self, error: Error) {
+        self.failed.get_or_insert(error);
     }
 
     fn copy(&mut self, store: &Store, id: u32) -> Result<()> {
@@ -137,12 +141,12 @@ pub struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Copies all questions; the file is on the disk, whole and under its name, when this returns. `progress` is told
-    /// of questions copied.
+    /// Copies all questions; the file is on the disk, whole and under its name, when this returns. `step` is told of
+    /// questions copied.
     ///
     /// # Errors
-    /// A question is damaged, or the file cannot be written. There is no file then.
-    pub fn run(mut self, progress: &Progress<'_>) -> Result<SnapshotFacts> {
+    /// A question is damaged, the file cannot be written, or `step` ends it. There is no file then.
+    pub fn run(mut self, step: &Step<'_>) -> Result<SnapshotFacts> {
         let total = self.facts.counts.questions;
         for slice in 1u32.. {
             let mut copying = self.store.copying.lock();
@@ -164,7 +168,7 @@ impl Snapshot<'_> {
             if slice.is_multiple_of(SLICES_TO_DISK) {
                 self.file.sync_data().map_err(|e| Error::io("write the snapshot to disk", &self.path, e))?;
             }
-            progress(total - left, total);
+            step(total - left, total)?;
         }
         Err(Error::Internal("2³² slices".to_owned()))
     }

@@ -34,6 +34,11 @@ pub(super) use copying::Copying;
 pub use copying::Snapshot;
 pub use reader::{SnapshotFacts, SnapshotFile};
 
+use crate::Result;
+
+/// Is told of questions done and of all of them, again and again; an error ends the work, and is its error.
+pub type Step<'a> = dyn Fn(u64, u64) -> Result<()> + Sync + 'a;
+
 /// The first bytes of a snapshot. As in PNG, a copy that took it for text breaks it at once.
 const MAGIC: [u8; 12] = *b"\x89simbank\r\n\x1a\n";
 

@@ -28,6 +28,7 @@ pub struct SnapshotFacts {
 /// A snapshot that is read from its start to its end. Memory: one frame.
 #[derive(Debug)]
 pub struct SnapshotFile {
+    /// How errors call it.
     path: PathBuf,
     input: BufReader<File>,
     facts: SnapshotFacts,
@@ -45,6 +46,15 @@ impl SnapshotFile {
     /// # Errors
     /// The file cannot be read, is no snapshot, was written by a newer program, or its start is damaged.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_as(path, path)
+    }
+
+    /// As [`SnapshotFile::open`], of a file that errors call by another name: it has yet to get its own, or the caller
+    /// knows it by none.
+    ///
+    /// # Errors
+    /// See [`SnapshotFile::open`].
+    pub fn open_as(path: &Path, shown: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open the snapshot", path, e))?;
         let nothing = SnapshotFacts {
             bank: String::new(),
@@ -59,7 +69,7 @@ impl SnapshotFile {
             written_by: String::new(),
         };
         let mut this = Self {
-            path: path.to_owned(),
+            path: shown.to_owned(),
             input: BufReader::with_capacity(1 << 16, file),
             facts: nothing,
             hash: Sha256::new(),
@@ -72,7 +82,7 @@ impl SnapshotFile {
         Ok(this)
     }
 
-    /// Where it is.
+    /// Where it is, as errors say it.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::super::folder::Banks;
 use super::super::questions::{Change, Stored, components};
 use super::super::record::Record;
-use super::{Entry, SnapshotFacts, SnapshotFile};
+use super::{Entry, SnapshotFacts, SnapshotFile, Step};
 use crate::index::Progress;
 use crate::{Error, Result};
 
@@ -70,16 +70,18 @@ impl SnapshotFile {
 impl Banks {
     /// Makes the bank `name` of a snapshot; whole and on the disk when this returns, and not there before. It keeps the
     /// model's fingerprint, and counts its batches anew. `check` sees each question before it is stored.
+    /// `step` is told of questions stored.
     ///
     /// # Errors
-    /// There is such a bank, the file is damaged, or the disk fails. Nothing is left then.
+    /// There is such a bank, the file is damaged, the disk fails, or `step` ends it. Nothing is left then.
     pub fn restore(
         &self,
         file: SnapshotFile,
         name: &str,
         check: &mut dyn FnMut(&Stored) -> Result<()>,
-        progress: &Progress<'_>,
+        step: &Step<'_>,
     ) -> Result<SnapshotFacts> {
+        let total = file.facts().counts.questions;
         let facts = file.facts().facts.clone();
         let draft = self.draft(name, &facts)?;
         let store = draft.store(&facts)?;
@@ -87,9 +89,10 @@ impl Banks {
         let mut put = |frame: Vec<Stored>, faqs| {
             questions += frame.len() as u64;
             let insert = |Stored { id, record, vector }| Change::Insert { id, record, vector };
-            store.apply(&frame.into_iter().map(insert).collect::<Vec<_>>(), questions, faqs)
+            store.apply(&frame.into_iter().map(insert).collect::<Vec<_>>(), questions, faqs)?;
+            step(questions, total)
         };
-        let facts = file.read(check, &mut put, progress)?;
+        let facts = file.read(check, &mut put, &|_, _| ())?;
         store.make_durable()?;
         drop(store);
         draft.finish()?;

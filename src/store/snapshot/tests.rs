@@ -62,12 +62,12 @@ impl Fixture {
     }
 
     fn taken(&self) -> Vec<u8> {
-        self.begin().unwrap().run(&|_, _| ()).unwrap();
+        self.begin().unwrap().run(&|_, _| Ok(())).unwrap();
         fs::read(self.file()).unwrap()
     }
 
     fn restore(&self, name: &str) -> Result<Vec<Stored>> {
-        self.banks.restore(SnapshotFile::open(&self.file())?, name, &mut |_| Ok(()), &|_, _| ())?;
+        self.banks.restore(SnapshotFile::open(&self.file())?, name, &mut |_| Ok(()), &|_, _| Ok(()))?;
         let store = Store::open(&self.banks, name, "f00d")?.0;
         all(&store)
     }
@@ -94,7 +94,7 @@ fn a_restored_bank_is_the_same_bank() {
     let (long, longest) = ("长".repeat(50_000), "x".repeat(1_000_000));
     let fixture = Fixture::new(&["a", &long, "c", &longest, &longest, "f"]);
     fixture.store.apply(&[Change::Remove { id: 0 }], 5, 2).unwrap();
-    let taken = fixture.begin().unwrap().run(&|_, _| ()).unwrap();
+    let taken = fixture.begin().unwrap().run(&|_, _| Ok(())).unwrap();
     assert_eq!((taken.counts.batch, taken.counts.questions, taken.counts.faqs), (7, 5, 2));
     assert_eq!((taken.facts.clone(), taken.bank.as_str()), (facts(), "b"));
     assert_eq!(check(&fixture.file()).unwrap(), taken);
@@ -134,6 +134,7 @@ fn a_snapshot_is_of_the_batch_at_which_it_began() {
             if let Some(range) = late.lock().unwrap().take() {
                 commits(range);
             }
+            Ok(())
         })
         .unwrap();
     assert!(late.lock().unwrap().is_none());
@@ -148,14 +149,14 @@ fn a_snapshot_is_of_the_batch_at_which_it_began() {
 fn a_damaged_question_ends_the_snapshot_and_not_the_commit() {
     let fixture = Fixture::new(&["a", "b", "c"]);
     fixture.store.db.insert([b'v', 0, 0, 0, 1, 0], b"nonsense").unwrap();
-    let failed = fixture.begin().unwrap().run(&|_, _| ()).unwrap_err();
+    let failed = fixture.begin().unwrap().run(&|_, _| Ok(())).unwrap_err();
     assert!(failed.to_string().contains("vector 1"), "{failed}");
     let snapshot = fixture.begin().unwrap();
     fixture.store.apply(&[Change::Remove { id: 1 }], 2, 1).unwrap();
-    let failed = snapshot.run(&|_, _| ()).unwrap_err();
+    let failed = snapshot.run(&|_, _| Ok(())).unwrap_err();
     assert!(failed.to_string().contains("vector 1"), "{failed}");
     assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 1, "no file is left");
-    fixture.begin().unwrap().run(&|_, _| ()).unwrap();
+    fixture.begin().unwrap().run(&|_, _| Ok(())).unwrap();
     assert_eq!(fixture.restore("copy").unwrap().len(), 2);
 }
 
@@ -218,6 +219,33 @@ fn frames_keep_their_places_and_the_trailer_their_sum() {
 }
 
 #[test]
+fn work_that_its_caller_ends_leaves_nothing() {
+    let fixture = Fixture::new(&["a", "b"]);
+    let end = |_, _| Err(Error::Cancelled { what: "the work".to_owned() });
+    let ended = fixture.begin().unwrap().run(&end).unwrap_err();
+    assert!(matches!(ended, Error::Cancelled { .. }), "{ended}");
+    assert!(fixture.store.copying.lock().is_none());
+    assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 1, "no file is left");
+    fixture.taken();
+    let file = SnapshotFile::open(&fixture.file()).unwrap();
+    let ended = fixture.banks.restore(file, "copy", &mut |_| Ok(()), &end).unwrap_err();
+    assert!(matches!(ended, Error::Cancelled { .. }), "{ended}");
+    assert_eq!(fs::read_dir(fixture.banks.path("")).unwrap().count(), 1, "no draft is left");
+}
+
+#[test]
+fn a_file_may_be_called_by_another_name() {
+    let fixture = Fixture::new(&["a"]);
+    let whole = fixture.taken();
+    fs::write(fixture.file(), &whole[..whole.len() - 1]).unwrap();
+    let read = |path: &Path| {
+        SnapshotFile::open_as(&fixture.file(), path)?.read(&mut |_| Ok(()), &mut |_, _| Ok(()), &|_, _| ())
+    };
+    let torn = read(Path::new("the snapshot")).unwrap_err().to_string();
+    assert!(torn.starts_with("the snapshot is damaged: it ends at byte"), "{torn}");
+}
+
+#[test]
 fn a_restore_leaves_a_whole_bank_or_none() {
     let fixture = Fixture::new(&["a", "b"]);
     let (whole, path) = (fixture.taken(), fixture.file());
@@ -232,7 +260,7 @@ fn a_restore_leaves_a_whole_bank_or_none() {
         SnapshotFile::open(&path).unwrap(),
         "copy",
         &mut |stored| Err(Error::invalid("it", "more", &stored.record.text)),
-        &|_, _| (),
+        &|_, _| Ok(()),
     );
     assert!(refused.unwrap_err().to_string().contains("question `q0`: it: expected more"));
     assert_eq!(fixture.banks.names().unwrap(), ["b"]);

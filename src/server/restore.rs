@@ -1,0 +1,89 @@
+//! `RestoreBank`: a snapshot comes in chunks, into a file of the server's own, of which a bank is made.
+//!
+//! Memory is bounded by one message: the next one is read when it is in the file.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tonic::{Code, Status, Streaming};
+
+use super::context::Context;
+use super::transfer::{self, Blocking, Caller};
+use super::{convert, proto};
+use crate::Error;
+use crate::engine::{BankName, Spool};
+
+/// How long a shutting-down server reads on after its last word.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+type Messages = Streaming<proto::RestoreBankRequest>;
+
+/// Takes the file in and makes a bank of it. Dropped before its end, it leaves nothing.
+///
+/// # Errors
+/// See `RestoreBank` in the contract; UNAVAILABLE when the server shuts down meanwhile.
+pub(super) async fn receive(context: &Context, mut messages: Messages) -> Result<proto::RestoreBankResponse, Status> {
+    let _place = transfer::place(context)?;
+    let received = tokio::select! {
+        received = Received::take_in(context, &mut messages) => received,
+        () = context.stopping.cancelled() => Err(transfer::shutting_down()),
+    };
+    if context.stopping.is_cancelled() {
+        // Unread data in a connection that is closed resets it, and the caller would lose its answer.
+        let drain = async move { while let Ok(Some(_)) = messages.message().await {} };
+        tokio::spawn(tokio::time::timeout(FAREWELL, drain));
+    }
+    received?.restore(context).await
+}
+
+/// A file that came whole.
+struct Received {
+    spool: Blocking<Spool>,
+    name: Option<BankName>,
+}
+
+impl Received {
+    async fn take_in(context: &Context, messages: &mut Messages) -> Result<Self, Status> {
+        let Some(first) = messages.message().await? else {
+            return Err(Error::invalid("stream", "the chunks of a snapshot's file", "no message").into());
+        };
+        let named = first.name.clone();
+        let name = match &*named {
+            "" => None,
+            name => Some(BankName::new(name)?),
+        };
+        let (engine, of) = (context.engine.clone(), name.clone());
+        let mut spool = Blocking::new(&context.copying, move || engine.spool(of.as_ref())).await?;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if !message.name.is_empty() && message.name != named {
+                let expected = format!("one name for the whole stream, `{named}`");
+                return Err(Error::invalid("name", expected, format!("`{}`", message.name)).into());
+            }
+            spool.with(move |spool| spool.append(&message.chunk)).await?;
+            next = messages.message().await?;
+        }
+        Ok(Self { spool, name })
+    }
+
+    /// Makes the bank; given up when the server shuts down, unless it is there by then.
+    async fn restore(mut self, context: &Context) -> Result<proto::RestoreBankResponse, Status> {
+        let (engine, caller) = (context.engine.clone(), Caller::default());
+        let (end, name) = (caller.end(), self.name);
+        let restore = self.spool.with(move |spool| engine.restore_spool(spool, name.as_ref(), &|_, _| end.check()));
+        let mut restore = pin!(restore);
+        let status = tokio::select! {
+            status = &mut restore => status?,
+            () = context.stopping.cancelled() => {
+                drop(caller);
+                let given_up = |status: Status| match status.code() {
+                    Code::Cancelled => transfer::shutting_down(),
+                    _ => status,
+                };
+                restore.await.map_err(given_up)?
+            }
+        };
+        tracing::info!(bank = %status.name, questions = status.questions, "restored a bank");
+        Ok(proto::RestoreBankResponse { bank: Some(convert::bank(status)) })
+    }
+}
