@@ -35,8 +35,8 @@ class Served:
         port_file.unlink(missing_ok=True)
         command = [BINARY, "serve", "--model", MODEL, "--data", self._folder / "banks", "--threads", "1"]
         command += ["--listen", self.target, "--port-file", port_file]
-        log = (self._folder / "log").open("ab")
-        self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         for _ in range(1200):
             if port_file.exists() and (port := port_file.read_text().strip()):
                 self.port = int(port)

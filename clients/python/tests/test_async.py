@@ -19,6 +19,7 @@ from simbert import (
     AlreadyExists,
     AsyncClient,
     BulkResult,
+    Cancelled,
     Client,
     DeadlineExceeded,
     Filter,
@@ -125,6 +126,19 @@ def test_bulk_goes_on_after_a_broken_connection(server: Served, client: Client, 
     assert [failure.position for failure in result.failures] == [100, 1400]
     assert (result.settled, result.inserted + result.updated) == (1500, 1498)
     assert len(ids_of(client, bank)) == 1498
+
+
+def test_closing_ends_a_bulk_upsert() -> None:
+    async def test(port: int) -> None:
+        client = AsyncClient(f"127.0.0.1:{port}")
+        bulk = asyncio.create_task(client.bulk_upsert_questions("faq", [("stall", "a")]))
+        await asyncio.sleep(0.3)
+        await client.close()
+        with pytest.raises(Cancelled):
+            await asyncio.wait_for(bulk, 5)
+
+    with scripted() as (_, port):
+        asyncio.run(test(port))
 
 
 def test_retries_deadlines_and_cancelling() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from served import Served
 from simbert import (
     BulkProgress,
     BulkResult,
+    Cancelled,
     Client,
     DeadlineExceeded,
     Failure,
@@ -189,6 +191,28 @@ def test_what_was_not_settled_is_sent_again_and_nothing_else() -> None:
     assert (result.settled, result.inserted) == (500, 500)
     settled = len(first) - 64  # the last message was not settled
     assert second == ids[settled:]
+
+
+def test_closing_ends_it() -> None:
+    with scripted() as (_, port):
+        client = Client(f"127.0.0.1:{port}")
+        threading.Timer(0.3, client.close).start()
+        with pytest.raises(Cancelled) as caught:
+            client.bulk_upsert_questions("faq", [("a", "b"), ("stall", "a")])
+        assert caught.value.progress is not None
+
+
+def test_no_thread_is_left_behind() -> None:
+    before = threading.active_count()
+    with scripted() as (_, port), Client(f"127.0.0.1:{port}", timeout=0.1) as client:
+        for _ in range(5):
+            with pytest.raises(DeadlineExceeded):
+                client.bulk_upsert_questions("faq", [("stall", "a")])
+    for _ in range(100):
+        if threading.active_count() <= before + 8:  # those of the server's pool end with the process
+            return
+        time.sleep(0.05)
+    assert [thread.name for thread in threading.enumerate()] == []
 
 
 def test_a_full_server_is_asked_again() -> None:

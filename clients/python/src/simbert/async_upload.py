@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from .bulk import Reply, Request, Upload
-from .errors import DeadlineExceeded, SimbertError, Unavailable
+from .errors import Cancelled, DeadlineExceeded, SimbertError, Unavailable
 from .question import QuestionLike
 from .retries import Attempts
 
@@ -101,5 +101,8 @@ async def _listen(call: Any, incoming: Queue[Event]) -> None:
         async for reply in call:
             incoming.put_nowait(reply)
         incoming.put_nowait(None)
+    except asyncio.CancelledError:  # grpcio's way to say that the channel was closed
+        incoming.put_nowait(Cancelled("the client was closed"))
+        raise
     except grpc.RpcError as error:
         incoming.put_nowait(SimbertError.of(error))
