@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import grpc
@@ -68,8 +69,6 @@ async def _search(port: int, tls: Tls) -> None:
 
 
 def test_an_encrypted_connection_of_the_asynchronous_client(authority: trustme.CA) -> None:
-    import asyncio
-
     with scripted(credentials(authority, ask=False)) as (server, port):
         asyncio.run(_search(port, Tls(authority.cert_pem.bytes())))
         assert server.metadata["authorization"] == "Bearer secret"
