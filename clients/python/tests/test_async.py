@@ -13,7 +13,7 @@ from conftest import QUESTIONS
 from proxy import Proxy
 from scripted import scripted
 from served import Served
-from test_bulk import PATIENT, ids_of, numbered, once, with_bad
+from test_bulk import QUICK, ids_of, numbered, once, with_bad
 
 from simbert import (
     AlreadyExists,
@@ -116,7 +116,7 @@ def test_bulk_goes_on_after_a_broken_connection(server: Served, client: Client, 
     proxy = Proxy(server.port)
 
     async def test() -> BulkResult:
-        async with AsyncClient(proxy.target, retries=PATIENT) as through:
+        async with AsyncClient(proxy.target, retries=QUICK) as through:
             cut = once(proxy.cut, after=300)
             return await through.bulk_upsert_questions(bank, with_bad(1500, 100, 1400), progress=cut)
 

@@ -28,7 +28,7 @@ from simbert import (
 )
 from simbert.bulk import WINDOW_BYTES, WINDOW_QUESTIONS
 
-PATIENT = Retries(attempts=20, first=0.05, longest=1.0)
+QUICK = Retries(first=0.05, longest=1.0)
 
 
 def numbered(count: int) -> Iterator[Question]:
@@ -103,7 +103,7 @@ def test_failures_can_be_handed_to_a_function(client: Client, bank: str) -> None
 
 def test_it_goes_on_after_a_broken_connection(server: Served, client: Client, bank: str) -> None:
     proxy = Proxy(server.port)
-    with Client(proxy.target, retries=PATIENT) as through:
+    with Client(proxy.target, retries=QUICK) as through:
         broken = once(proxy.cut, after=500)
         result = through.bulk_upsert_questions(bank, with_bad(1200, 100, 700, 1199), progress=broken)
     proxy.close()
@@ -116,7 +116,7 @@ def test_it_goes_on_after_a_broken_connection(server: Served, client: Client, ba
 
 def test_it_says_how_far_it_came_when_the_connection_stays_away(server: Served, client: Client, bank: str) -> None:
     proxy = Proxy(server.port)
-    with Client(proxy.target, retries=Retries(attempts=3, first=0.01)) as through:
+    with Client(proxy.target, timeout=10, retries=QUICK) as through:
         source = numbered(1500)
         with pytest.raises(Unavailable) as caught:
             through.bulk_upsert_questions(bank, source, progress=once(proxy.close, after=500))
@@ -141,7 +141,7 @@ def test_it_goes_on_after_the_server_comes_back(tmp_path_factory: pytest.TempPat
     def restart_aside() -> None:
         threading.Thread(target=restart).start()
 
-    with Client(served.target, retries=PATIENT) as client:
+    with Client(served.target, retries=QUICK) as client:
         client.create_bank("faq")
         result = client.bulk_upsert_questions("faq", with_bad(1000, 900), progress=once(restart_aside, after=300))
         assert (result.settled, result.failed) == (1000, 1)
@@ -169,6 +169,16 @@ def test_what_the_source_raises_comes_through(client: Client, bank: str) -> None
         client.bulk_upsert_questions(bank, [("a", "怎么退款"), 7])  # type: ignore[list-item]
 
 
+def test_a_source_that_loses_its_own_connection_is_not_taken_for_exhausted(client: Client, bank: str) -> None:
+    def another_bank() -> Iterator[Question]:
+        yield from numbered(100)
+        raise Unavailable("elsewhere")
+
+    with pytest.raises(Unavailable, match="elsewhere") as caught:
+        client.bulk_upsert_questions(bank, another_bank())
+    assert caught.value.progress is None
+
+
 @pytest.mark.parametrize(("size", "most"), [(0, WINDOW_QUESTIONS), (200_000, WINDOW_BYTES // 200_000 + 1)])
 def test_the_source_is_read_no_further_than_the_window(size: int, most: int) -> None:
     read = 0
@@ -188,12 +198,28 @@ def test_the_source_is_read_no_further_than_the_window(size: int, most: int) -> 
 def test_what_was_not_settled_is_sent_again_and_nothing_else() -> None:
     ids = [f"{i}" for i in range(500)]
     ids[300] = "end"
-    with scripted() as (server, port), Client(f"127.0.0.1:{port}", retries=PATIENT) as client:
+    with scripted() as (server, port), Client(f"127.0.0.1:{port}", retries=QUICK) as client:
         result = client.bulk_upsert_questions("faq", [(id, "a") for id in ids])
         first, second = server.streams
     assert (result.settled, result.inserted) == (500, 500)
     settled = len(first) - 64  # the last message was not settled
     assert second == ids[settled:]
+
+
+def test_it_tries_for_its_timeout_whatever_the_count_but_not_if_told_to_try_once() -> None:
+    with scripted() as (server, port), Client(f"127.0.0.1:{port}", timeout=1, retries=Retries(2, 0.01)) as client:
+        server.script = [grpc.StatusCode.UNAVAILABLE] * 6
+        assert client.bulk_upsert_questions("faq", [("a", "b")]).settled == 1
+        server.script = [grpc.StatusCode.UNAVAILABLE] * 1000
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            client.bulk_upsert_questions("faq", [("a", "b")])
+        assert time.monotonic() - started < 2
+    with scripted() as (server, port), Client(f"127.0.0.1:{port}", retries=Retries(attempts=1)) as client:
+        server.script = [grpc.StatusCode.UNAVAILABLE]
+        with pytest.raises(Unavailable):
+            client.bulk_upsert_questions("faq", [("a", "b")])
+        assert server.calls == 1
 
 
 def test_closing_ends_it() -> None:
@@ -219,7 +245,7 @@ def test_no_thread_is_left_behind() -> None:
 
 
 def test_a_full_server_is_asked_again() -> None:
-    with scripted() as (server, port), Client(f"127.0.0.1:{port}", retries=PATIENT) as client:
+    with scripted() as (server, port), Client(f"127.0.0.1:{port}", retries=QUICK) as client:
         server.script = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE]
         assert client.bulk_upsert_questions("faq", [("a", "b")]).settled == 1
         assert server.calls == 3

@@ -124,7 +124,7 @@ class AsyncClient:
         """
         with reporting(progress, questions) as report:
             outgoing = Upload(bank, on_failure, report)
-            attempts = Attempts(None, self._retries)
+            attempts = Attempts(self._timeout, self._retries, counted=False)
             rpc = self._connection.stub(QuestionServiceStub).BulkUpsertQuestions
             source = aiter(questions) if isinstance(questions, AsyncIterable) else _each(questions)
             await upload(rpc, self._metadata, outgoing, source, attempts, self._timeout)

@@ -28,9 +28,8 @@ async def upload(
 ) -> None:
     """Send all of `source`, over as many streams as it takes; `patience` is the longest wait for a reply in seconds."""
     while not upload.all_settled:
-        try:
-            await _send(rpc, metadata, upload, source, attempts, patience)
-        except SimbertError as error:
+        error = await _send(rpc, metadata, upload, source, attempts, patience)
+        if error is not None:
             await asyncio.sleep(attempts.pause(upload.failed(error)))
 
 
@@ -41,8 +40,11 @@ async def _send(
     source: AsyncIterator[QuestionLike],
     attempts: Attempts,
     patience: float | None,
-) -> None:
-    """Send over one stream, until its end."""
+) -> SimbertError | None:
+    """Send over one stream until its end, and say what ended it too early.
+
+    What the source raises comes through, even if it is a `SimbertError`: it may read another bank.
+    """
     outgoing: Queue[Request | None] = Queue()  # None ends the stream
     incoming: Queue[Event] = Queue()
     outgoing.put_nowait(upload.opening())
@@ -55,11 +57,11 @@ async def _send(
                 try:
                     event = await asyncio.wait_for(incoming.get(), patience)
                 except asyncio.TimeoutError:
-                    raise DeadlineExceeded(f"the server settled nothing for {patience} s") from None
-                if event is None:
-                    break
+                    return DeadlineExceeded(f"the server settled nothing for {patience} s")
                 if isinstance(event, SimbertError):
-                    raise event
+                    return event
+                if event is None:
+                    return None if upload.all_settled else Unavailable("the stream ended before its time")
                 if upload.settle(event):
                     attempts.begin_again()
                 waiting = False
@@ -77,8 +79,6 @@ async def _send(
     finally:
         listening.cancel()
         call.cancel()
-    if not upload.all_settled:
-        raise Unavailable("the stream ended before all questions were settled")
 
 
 async def _take(upload: Upload, source: AsyncIterator[QuestionLike]) -> None:

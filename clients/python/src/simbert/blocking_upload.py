@@ -33,9 +33,8 @@ def upload(
 ) -> None:
     """Send all of `source`, over as many streams as it takes; `patience` is the longest wait for a reply in seconds."""
     while not upload.all_settled:
-        try:
-            _send(rpc, metadata, upload, source, attempts, patience)
-        except SimbertError as error:
+        error = _send(rpc, metadata, upload, source, attempts, patience)
+        if error is not None:
             time.sleep(attempts.pause(upload.failed(error)))
 
 
@@ -46,8 +45,11 @@ def _send(
     source: Iterator[QuestionLike],
     attempts: Attempts,
     patience: float | None,
-) -> None:
-    """Send over one stream, until its end."""
+) -> SimbertError | None:
+    """Send over one stream until its end, and say what ended it too early.
+
+    What the source raises comes through, even if it is a `SimbertError`: it may read another bank.
+    """
     outgoing: SimpleQueue[Request | None] = SimpleQueue()  # None ends the stream
     incoming: SimpleQueue[Event] = SimpleQueue()
     outgoing.put(upload.opening())
@@ -60,11 +62,11 @@ def _send(
                 try:
                     event = incoming.get(timeout=patience)
                 except Empty:
-                    raise DeadlineExceeded(f"the server settled nothing for {patience} s") from None
-                if event is None:
-                    break
+                    return DeadlineExceeded(f"the server settled nothing for {patience} s")
                 if isinstance(event, SimbertError):
-                    raise event
+                    return event
+                if event is None:
+                    return None if upload.all_settled else Unavailable("the stream ended before its time")
                 if upload.settle(event):
                     attempts.begin_again()
                 waiting = False
@@ -81,8 +83,6 @@ def _send(
     finally:
         outgoing.put(None)  # lets grpcio's thread go
         call.cancel()
-    if not upload.all_settled:
-        raise Unavailable("the stream ended before all questions were settled")
 
 
 def _take(upload: Upload, source: Iterator[QuestionLike]) -> None:

@@ -148,7 +148,7 @@ class Upload:
             self._on_progress(self.progress)
         if self._on_failure == "raise" and self._failures:
             first = self._failures[0]
-            raise QuestionsRefused(f"{first.reason} (at position {first.position})")
+            raise self.failed(QuestionsRefused(f"{first.reason} (at position {first.position})"))
         return further > 0
 
     def result(self) -> BulkResult:

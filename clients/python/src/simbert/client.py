@@ -59,7 +59,7 @@ class Client:
 
         `target` is `host:port`. The connection is plain without `tls`; `api_key` goes along as `authorization: Bearer`,
         in clear text on a plain connection. `timeout` is how many seconds a call may take with all its repetitions, any
-        time if None; for a bulk upsert it is the longest wait for the next answer. `retries` says which failures are
+        time if None; for a bulk upsert it is the longest time without progress. `retries` says which failures are
         tried again, `Retries()` if None.
         """
         options = channel_options(tls)
@@ -141,12 +141,13 @@ class Client:
         each progress instead.
 
         When the connection is lost or the server restarts, it goes on after the last settled question. If that does
-        not succeed, the error's `progress` says how far it came, and the first `settled` questions need not be sent
-        again. What `questions` itself raises comes through; what was settled until then stays written.
+        not succeed within the client's timeout, the error's `progress` says how far it came: the first `settled`
+        questions need not be sent again. What `questions` itself raises comes through; what was settled until then
+        stays written.
         """
         with reporting(progress, questions) as report:
             outgoing = Upload(bank, on_failure, report)
-            attempts = Attempts(None, self._retries)
+            attempts = Attempts(self._timeout, self._retries, counted=False)
             rpc = self._stub(QuestionServiceStub).BulkUpsertQuestions
             upload(rpc, self._metadata, outgoing, iter(questions), attempts, self._timeout)
             return outgoing.result()

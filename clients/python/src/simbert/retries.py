@@ -17,7 +17,8 @@ class Retries:
     `Retries(attempts=1)` repeats nothing.
     """
 
-    #: Attempts in all, at least 1. A bulk upsert counts anew whenever the server has settled something.
+    #: Attempts in all, at least 1. A bulk upsert does not count them, unless it is 1: it goes on trying until nothing
+    #: was settled for the client's `timeout`, which a server needs to start again.
     attempts: int = 5
     #: Seconds before the first repetition, at most.
     first: float = 0.1
@@ -31,13 +32,22 @@ class Retries:
 
 
 class Attempts:
-    """The attempts of one call, which share its deadline."""
+    """The attempts of one call, which share its deadline; or those of a bulk upsert between two steps forward."""
 
-    def __init__(self, timeout: float | None, retries: Retries, *, chance: random.Random | None = None) -> None:
-        """Start the clock: all attempts together may take `timeout` seconds, or any time if that is None."""
-        self._end = None if timeout is None else time.monotonic() + timeout
+    def __init__(self, timeout: float | None, retries: Retries, *, counted: bool = True) -> None:
+        """Start the clock: all attempts together may take `timeout` seconds, or any time if that is None.
+
+        What is not `counted` is tried again for so long after its first failure, unless `retries` repeats nothing.
+        """
+        self._timeout = timeout
         self._retries = retries
-        self._chance = chance or random.Random()
+        self._counted = counted or retries.attempts == 1
+        self._chance = random.Random()
+        self._made = 0
+        self._start()
+
+    def begin_again(self) -> None:
+        """Forget the failures so far: something went well."""
         self._made = 0
 
     def left(self) -> float | None:
@@ -47,7 +57,9 @@ class Attempts:
     def pause(self, error: SimbertError) -> float:
         """Seconds to wait before the next attempt; raises `error` if there should be none."""
         self._made += 1
-        if not error.passing or self._made >= self._retries.attempts:
+        if self._made == 1 and not self._counted:
+            self._start()
+        if not error.passing or (self._counted and self._made >= self._retries.attempts):
             raise error
         pause = self._retries.pause(self._made, self._chance)
         left = self.left()
@@ -55,6 +67,5 @@ class Attempts:
             raise error
         return pause
 
-    def begin_again(self) -> None:
-        """Count from 1 again: something went well."""
-        self._made = 0
+    def _start(self) -> None:
+        self._end = None if self._timeout is None else time.monotonic() + self._timeout
