@@ -6,10 +6,10 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test crash bench bench-ann bench-bank bench-growth bench-train bench-encode train clean
+.PHONY: help vendor build model demo test test-python crash bench bench-ann bench-bank bench-growth bench-train bench-encode train clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
 vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 	@scripts/fetch-onnxruntime.sh
@@ -33,6 +33,21 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 	$(CARGO) test --release --locked
+
+# SIMBERT_BINARY=path tests against a server that is there already, and builds none.
+test-python: target/python $(if $(SIMBERT_BINARY),,model) ## Check and test the Python client against the real server. Fetches grpcio and tools with pip.
+	cd clients/python && $(PYTHON)/ruff format --check . && $(PYTHON)/ruff check . && $(PYTHON)/mypy && $(PYTHON)/pytest
+
+stubs-python: target/python ## Write the Python client's stubs again, of proto/.
+	$(PYTHON)/python -m grpc_tools.protoc -Iproto $(foreach kind,python pyi grpc_python,--$(kind)_out=clients/python/src) \
+		proto/simbert/v1/*.proto
+
+PYTHON = $(CURDIR)/target/python/bin
+
+target/python: clients/python/pyproject.toml
+	python3 -m venv $@
+	$@/bin/pip install --quiet --editable 'clients/python[dev]'
+	touch $@
 
 crash: ## Kill a process that writes 200 times, and check what is left. KILLS and SEED choose how often and which.
 	SIMBERT_CRASH_KILLS=$(or $(KILLS),200) SIMBERT_CRASH_SEED=$(or $(SEED),1) \

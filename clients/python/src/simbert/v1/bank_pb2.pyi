@@ -1,0 +1,93 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Quantisation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUANTISATION_UNSPECIFIED: _ClassVar[Quantisation]
+    QUANTISATION_OFF: _ClassVar[Quantisation]
+    QUANTISATION_F16: _ClassVar[Quantisation]
+    QUANTISATION_INT8: _ClassVar[Quantisation]
+QUANTISATION_UNSPECIFIED: Quantisation
+QUANTISATION_OFF: Quantisation
+QUANTISATION_F16: Quantisation
+QUANTISATION_INT8: Quantisation
+
+class Bank(_message.Message):
+    __slots__ = ("name", "description", "questions", "faqs", "dimension", "model_fingerprint", "bytes_on_disk", "questions_in_graph", "quantisation", "index_bytes", "damaged_graphs")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    FAQS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_ON_DISK_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_IN_GRAPH_FIELD_NUMBER: _ClassVar[int]
+    QUANTISATION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_GRAPHS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    questions: int
+    faqs: int
+    dimension: int
+    model_fingerprint: str
+    bytes_on_disk: int
+    questions_in_graph: int
+    quantisation: Quantisation
+    index_bytes: int
+    damaged_graphs: int
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., questions: _Optional[int] = ..., faqs: _Optional[int] = ..., dimension: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., bytes_on_disk: _Optional[int] = ..., questions_in_graph: _Optional[int] = ..., quantisation: _Optional[_Union[Quantisation, str]] = ..., index_bytes: _Optional[int] = ..., damaged_graphs: _Optional[int] = ...) -> None: ...
+
+class CreateBankRequest(_message.Message):
+    __slots__ = ("name", "description", "quantisation")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    QUANTISATION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    quantisation: Quantisation
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., quantisation: _Optional[_Union[Quantisation, str]] = ...) -> None: ...
+
+class CreateBankResponse(_message.Message):
+    __slots__ = ("bank",)
+    BANK_FIELD_NUMBER: _ClassVar[int]
+    bank: Bank
+    def __init__(self, bank: _Optional[_Union[Bank, _Mapping]] = ...) -> None: ...
+
+class GetBankRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetBankResponse(_message.Message):
+    __slots__ = ("bank",)
+    BANK_FIELD_NUMBER: _ClassVar[int]
+    bank: Bank
+    def __init__(self, bank: _Optional[_Union[Bank, _Mapping]] = ...) -> None: ...
+
+class ListBanksRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListBanksResponse(_message.Message):
+    __slots__ = ("banks",)
+    BANKS_FIELD_NUMBER: _ClassVar[int]
+    banks: _containers.RepeatedCompositeFieldContainer[Bank]
+    def __init__(self, banks: _Optional[_Iterable[_Union[Bank, _Mapping]]] = ...) -> None: ...
+
+class DeleteBankRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteBankResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,33 @@
+import pytest
+
+from simbert import AlreadyExists, Client, InvalidArgument, NotFound, Quantisation
+
+
+def test_a_bank_is_made_described_listed_and_removed(client: Client) -> None:
+    made = client.create_bank("shop.1", description="questions of the shop", quantisation=Quantisation.F16)
+    assert (made.name, made.description, made.questions) == ("shop.1", "questions of the shop", 0)
+    assert made.quantisation is Quantisation.F16
+    client.upsert_questions("shop.1", [("1", "怎么退款", "refund"), ("2", "能退钱吗", "refund")])
+    bank = client.get_bank("shop.1")
+    assert (bank.questions, bank.faqs) == (2, 1)
+    assert bank.dimension == client.get_model().dimension
+    assert bank.model_fingerprint == client.get_model().fingerprint
+    assert bank.bytes_on_disk > 0
+    assert "shop.1" in [bank.name for bank in client.list_banks()]
+    client.delete_bank("shop.1")
+    assert "shop.1" not in [bank.name for bank in client.list_banks()]
+
+
+def test_the_servers_choice_is_bytes(client: Client, bank: str) -> None:
+    assert client.get_bank(bank).quantisation is Quantisation.INT8
+
+
+def test_errors_have_a_class_and_the_servers_sentence(client: Client, bank: str) -> None:
+    with pytest.raises(AlreadyExists, match=f"bank `{bank}`"):
+        client.create_bank(bank)
+    with pytest.raises(NotFound, match="bank `none` was not found"):
+        client.get_bank("none")
+    with pytest.raises(NotFound):
+        client.delete_bank("none")
+    with pytest.raises(InvalidArgument, match="bank name"):
+        client.create_bank("no spaces")
