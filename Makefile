@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python crash bench bench-ann bench-bank bench-growth bench-train bench-encode train clean
+.PHONY: help vendor build model demo test test-python stubs-python crash bench bench-ann bench-bank bench-growth bench-train bench-encode train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
