@@ -5,7 +5,7 @@
 //!   the disk and found by every later search.
 //! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back. [`BankFiles`] are a bank's files
 //!   without the bank: to verify, export and copy it, damaged or not.
-//! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
+//! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines, Parquet and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
 mod bank;
