@@ -27,17 +27,18 @@ const AHEAD: usize = 2;
 /// CSV and TSV have a header that names `id`, `question` (or `text`), `answer` and `faq_id`; other columns become
 /// metadata: `true` and `false` are flags, numbers are numbers (007 is text), the rest is text. A TSV without a header
 /// is read as question, or id and question, or id, question and answer. JSON Lines have an object a line with the same
-/// names, and `metadata` beside them. In plain text each line is a question.
+/// names, and `metadata` beside them. Parquet has the columns of a CSV: question and answer are text, ids text or whole
+/// numbers, metadata has the columns' types. In plain text each line is a question.
 ///
 /// A question without an id gets one from its text, so that a file can be indexed again. A question whose id is in the
 /// bank replaces it. Questions are safe on the disk batch by batch. A run that was interrupted can be started again: what
-/// is in the bank word for word is read and passed over, some ten thousand a second.
+/// is in the bank word for word is read and passed over, faster than it is encoded by a hundred times.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert index questions.csv --bank faq\n  \
     simbert index export.jsonl --bank faq --skip-bad --json\n  \
     cut -f1 log.tsv | simbert index - --format txt --bank asked")]
 pub struct Index {
-    /// A .csv, .tsv, .jsonl or .txt file; `-` for standard input.
+    /// A .csv, .tsv, .jsonl, .parquet or .txt file; `-` for standard input.
     file: PathBuf,
     #[command(flatten)]
     bank: BankArgs,
@@ -72,6 +73,7 @@ enum FormatName {
     Csv,
     Tsv,
     Jsonl,
+    Parquet,
     Txt,
 }
 
@@ -81,6 +83,7 @@ impl From<FormatName> for QuestionFormat {
             FormatName::Csv => Self::Csv,
             FormatName::Tsv => Self::Tsv,
             FormatName::Jsonl => Self::JsonLines,
+            FormatName::Parquet => Self::Parquet,
             FormatName::Txt => Self::Text,
         }
     }

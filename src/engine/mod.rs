@@ -7,7 +7,7 @@
 //!   for a caller elsewhere. [`BankFiles`] are a bank's files without the bank: to verify, export and copy it, damaged
 //!   or not.
 //! - [`Engine::reencode`] makes a bank of another model one of this.
-//! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines and plain text.
+//! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines, Parquet and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
 
 mod bank;

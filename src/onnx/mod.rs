@@ -13,6 +13,7 @@ mod layers;
 mod proto;
 mod quantise;
 mod stamp;
+mod stored;
 mod weights;
 
 use std::fs;
@@ -22,6 +23,7 @@ use crate::model::{Arithmetic, ModelDirectory};
 use crate::{Error, Result};
 
 pub use stamp::Stamp;
+pub use stored::{Stored, stored};
 use weights::WeightFile;
 
 /// What an export wrote.

@@ -1,5 +1,6 @@
 //! Texts to unit sentence vectors.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ort::session::Session;
@@ -8,6 +9,7 @@ use rayon::prelude::*;
 
 use super::batcher::Batcher;
 use super::cache::{CacheUse, VectorCache};
+use super::weights::SharedWeights;
 use super::{RuntimeOptions, batcher, failed, pool};
 use crate::model::{Config, ModelDirectory};
 use crate::onnx::Stamp;
@@ -28,6 +30,7 @@ pub struct Encoder {
     tokenizer: Tokenizer,
     config: Config,
     fingerprint: String,
+    _weights: Arc<SharedWeights>,
 }
 
 /// Sentence vectors and what they took.
@@ -69,13 +72,14 @@ impl Encoder {
         }
         let (pad, dimension) = (tokenizer.special().pad, config.hidden_size);
         let (sessions, threads) = options.for_encoder();
-        let networks = pool::sessions(&graph, options, sessions, threads)?.into_iter().map(|session| {
+        let (sessions, weights) = pool::sessions(&graph, options, sessions, threads)?;
+        let networks = sessions.into_iter().map(|session| {
             let mut network = Network { session, pad, dimension };
             Box::new(move |rows: &[&[u32]]| network.run(rows)) as batcher::Network
         });
         let batcher = Batcher::start(networks.collect(), options.tokens_per_batch)?;
         let cache = VectorCache::new(options.cache_bytes, dimension);
-        Ok(Self { batcher, cache, tokenizer, config, fingerprint: stamp.fingerprint().to_owned() })
+        Ok(Self { batcher, cache, tokenizer, config, fingerprint: stamp.fingerprint().to_owned(), _weights: weights })
     }
 
     /// Width of the vectors.

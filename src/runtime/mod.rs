@@ -9,6 +9,7 @@ mod library;
 mod patience;
 mod pool;
 mod queue;
+mod weights;
 
 use std::path::PathBuf;
 

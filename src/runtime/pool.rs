@@ -2,34 +2,46 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
+use std::sync::Arc;
 
 use ort::session::Session;
 use parking_lot::{Condvar, Mutex};
 
+use super::weights::SharedWeights;
 use super::{RuntimeOptions, failed, library};
 use crate::Result;
+use crate::onnx::stored;
 
-/// Loads `graph` `count` times, each with `threads` threads; both are at least 1.
+/// Loads `graph` `count` times, each with `threads` threads; both are at least 1. Whoever keeps the sessions keeps the
+/// weights, so that others can share them.
 ///
 /// # Errors
 /// The library is missing, or refuses the graph.
-pub fn sessions(graph: &Path, options: &RuntimeOptions, count: usize, threads: usize) -> Result<Vec<Session>> {
+pub fn sessions(
+    graph: &Path,
+    options: &RuntimeOptions,
+    count: usize,
+    threads: usize,
+) -> Result<(Vec<Session>, Arc<SharedWeights>)> {
     let environment = library::environment(options.onnxruntime.as_deref())?;
+    let (file, wanted) = stored(graph)?;
+    let weights = SharedWeights::of(&file)?;
     let open = || {
         let action = || format!("open `{}`", graph.display());
         let mut builder = Session::builder(&environment).map_err(failed(action()))?;
         builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
         // Idle threads must not burn the cores that the rest of the server runs on.
         builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
-        builder.commit_from_file(graph).map_err(failed(action()))
+        weights.give(builder, &file, &wanted)?.commit_from_file(graph).map_err(failed(action()))
     };
-    (0..count).map(|_| open()).collect()
+    Ok(((0..count).map(|_| open()).collect::<Result<_>>()?, weights))
 }
 
 /// Sessions of one graph.
 pub struct SessionPool {
     free: Mutex<Vec<Session>>,
     returned: Condvar,
+    _weights: Arc<SharedWeights>,
 }
 
 impl SessionPool {
@@ -39,8 +51,8 @@ impl SessionPool {
     /// The library is missing, or refuses the graph.
     pub fn open(graph: &Path, options: &RuntimeOptions) -> Result<Self> {
         let (sessions, threads) = options.resolved();
-        let free = self::sessions(graph, options, sessions, threads)?;
-        Ok(Self { free: Mutex::new(free), returned: Condvar::new() })
+        let (free, weights) = self::sessions(graph, options, sessions, threads)?;
+        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), _weights: weights })
     }
 
     /// Waits for a free session.

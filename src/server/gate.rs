@@ -66,13 +66,15 @@ impl Gate {
         let turn = self.running.clone().acquire_owned().await.map_err(|_| fault("the gate is closed"))?;
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();
+        let patient = seat.is_none(); // a batch of a stream is written to its end
         let gone = CancellationToken::new();
         let _leaving = gone.clone().drop_guard(); // this future is dropped when the caller leaves or its deadline passes
         tokio::task::spawn_blocking(move || {
             let _permits = (seat, turn); // held until the work ends, even if its caller leaves
             if !reply.is_closed() {
                 let waited = entered.elapsed();
-                let result = while_waited_for(Arc::new(move || !gone.is_cancelled()), || span.in_scope(work));
+                let result =
+                    while_waited_for(Arc::new(move || patient || !gone.is_cancelled()), || span.in_scope(work));
                 let _ = reply.send(result.map(|value| (value, waited))); // the caller may have gone
             }
         });

@@ -1,6 +1,7 @@
-//! Questions from files: CSV, TSV, JSON Lines, plain text.
+//! Questions from files: CSV, TSV, JSON Lines, Parquet, plain text.
 
 mod lines;
+mod parquet;
 mod table;
 
 use std::fs::File;
@@ -28,6 +29,9 @@ pub enum QuestionFormat {
     Tsv,
     /// A JSON object a line: `id`, `question` or `text`, `answer`, `faq_id`, `metadata`; any other field is metadata.
     JsonLines,
+    /// Flat columns of these names. `question` and `answer` are text, `id` and `faq_id` text or whole numbers, metadata
+    /// texts, numbers or flags. Compressed by Snappy, Zstandard, gzip or not at all.
+    Parquet,
     /// A question a line.
     Text,
 }
@@ -36,17 +40,18 @@ impl QuestionFormat {
     /// By the file's extension.
     ///
     /// # Errors
-    /// The extension is none of `csv`, `tsv`, `tab`, `jsonl`, `ndjson`, `txt`.
+    /// The extension is none of `csv`, `tsv`, `tab`, `jsonl`, `ndjson`, `parquet`, `txt`.
     pub fn of(path: &Path) -> Result<Self> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
             "csv" => Ok(Self::Csv),
             "tsv" | "tab" => Ok(Self::Tsv),
             "jsonl" | "ndjson" => Ok(Self::JsonLines),
+            "parquet" => Ok(Self::Parquet),
             "txt" => Ok(Self::Text),
             _ => Err(Error::invalid(
                 format!("format of {}", path.display()),
-                "a file that ends in .csv, .tsv, .jsonl or .txt, or its format named (`--format`)",
+                "a file that ends in .csv, .tsv, .jsonl, .parquet or .txt, or its format named (`--format`)",
                 format!("extension `{extension}`"),
             )),
         }
@@ -102,14 +107,23 @@ impl QuestionFile {
     pub fn open(path: &Path, format: Option<QuestionFormat>) -> Result<Self> {
         let format = format.map_or_else(|| QuestionFormat::of(path), Ok)?;
         let file = File::open(path).map_err(|e| Error::io("open the file of questions", path, e))?;
-        Self::new(Box::new(file), path, format)
+        match format {
+            // Its table of contents is at the end, so it is read in place where that can be done.
+            QuestionFormat::Parquet => Self::parquet(file, path),
+            _ => Self::new(Box::new(file), path, format),
+        }
     }
 
-    /// Reads from any source; `path` is its name in errors.
+    /// Reads from any source; `path` is its name in errors. Parquet is read into memory first.
     ///
     /// # Errors
-    /// The source cannot be read.
-    pub fn new(source: Box<dyn Read + Send>, path: &Path, format: QuestionFormat) -> Result<Self> {
+    /// The source cannot be read, or is not Parquet with columns of the right types where it should be.
+    pub fn new(mut source: Box<dyn Read + Send>, path: &Path, format: QuestionFormat) -> Result<Self> {
+        if format == QuestionFormat::Parquet {
+            let mut bytes = Vec::new();
+            source.read_to_end(&mut bytes).map_err(|e| Error::io("read the questions", path, e))?;
+            return Self::parquet(bytes::Bytes::from(bytes), path);
+        }
         let read = Arc::new(AtomicU64::new(0));
         let mut input = BufReader::with_capacity(1 << 16, Counted { source, read: Arc::clone(&read) });
         let start = input.fill_buf().map_err(|e| Error::io("read the questions", path, e))?;
@@ -121,7 +135,15 @@ impl QuestionFile {
             QuestionFormat::Tsv => Box::new(table::Table::tsv(input)),
             QuestionFormat::JsonLines => Box::new(lines::Lines::json(input)),
             QuestionFormat::Text => Box::new(lines::Lines::text(input)),
+            QuestionFormat::Parquet => return Err(Error::Internal("Parquet has no lines".to_owned())),
         };
+        Ok(Self { path: path.to_owned(), read, rows, ended: false })
+    }
+
+    fn parquet<S: ::parquet::file::reader::ChunkReader + 'static>(source: S, path: &Path) -> Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let rows = parquet::ParquetRows::new(source, Arc::clone(&read));
+        let rows = Box::new(rows.map_err(|e| Error::io("read the questions", path, e))?);
         Ok(Self { path: path.to_owned(), read, rows, ended: false })
     }
 

@@ -9,7 +9,7 @@ use super::{Fields, Input, Rows};
 
 /// What a column holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Column {
+pub(super) enum Column {
     Id,
     Question,
     Answer,
@@ -63,14 +63,7 @@ impl Table {
     /// Columns from the first record, and whether it was a header.
     fn columns(&self) -> Result<(Vec<Column>, bool), String> {
         let cells = self.cells()?;
-        let named = |names: &[&str]| cells.iter().any(|cell| names.iter().any(|name| cell.eq_ignore_ascii_case(name)));
-        if named(&["question", "text"]) {
-            let columns: Vec<Column> = cells.iter().map(|cell| column(cell, named(&["question"]))).collect();
-            for (i, column) in columns.iter().enumerate() {
-                if columns[..i].contains(column) {
-                    return Err(format!("expected each column once, received `{}` twice", cells[i]));
-                }
-            }
+        if let Some(columns) = columns(&cells)? {
             return Ok((columns, true));
         }
         match cells.len().checked_sub(1).and_then(|n| self.headerless.get(n)) {
@@ -97,6 +90,22 @@ impl Table {
             }
         }
         Ok(fields)
+    }
+}
+
+/// What columns of these names hold; none when no one is a question's.
+///
+/// # Errors
+/// A name comes twice.
+pub(super) fn columns(names: &[&str]) -> Result<Option<Vec<Column>>, String> {
+    let named = |wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
+    if !named("question") && !named("text") {
+        return Ok(None);
+    }
+    let columns: Vec<Column> = names.iter().map(|name| column(name, named("question"))).collect();
+    match (1..columns.len()).find(|&i| columns[..i].contains(&columns[i])) {
+        Some(i) => Err(format!("expected each column once, received `{}` twice", names[i])),
+        None => Ok(Some(columns)),
     }
 }
 

@@ -117,3 +117,87 @@ fn formats_are_told_by_extension() {
     assert_eq!(QuestionFormat::of(Path::new("a/b.TSV")).unwrap(), QuestionFormat::Tsv);
     assert!(QuestionFormat::of(Path::new("faq.xlsx")).unwrap_err().to_string().contains("--format"));
 }
+
+/// A Parquet file of two columns beside the question: rows of question, number and flag.
+fn parquet_file(schema: &str, rows: &[(&str, i64, Option<bool>)]) -> Vec<u8> {
+    use ::parquet::data_type::{BoolType, ByteArrayType, Int64Type};
+    use ::parquet::file::properties::WriterProperties;
+    use ::parquet::file::writer::SerializedFileWriter;
+    let schema = Arc::new(::parquet::schema::parser::parse_message_type(schema).unwrap());
+    let properties = WriterProperties::builder().set_compression(::parquet::basic::Compression::SNAPPY).build();
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let texts: Vec<_> = rows.iter().map(|(text, ..)| (*text).into()).collect();
+    column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let numbers: Vec<_> = rows.iter().map(|&(_, number, _)| number).collect();
+    column.typed::<Int64Type>().write_batch(&numbers, None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let flags: Vec<_> = rows.iter().filter_map(|&(.., flag)| flag).collect();
+    let there: Vec<_> = rows.iter().map(|(.., flag)| i16::from(flag.is_some())).collect();
+    column.typed::<BoolType>().write_batch(&flags, Some(&there), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    file.into_inner().unwrap()
+}
+
+#[test]
+fn parquet_has_the_columns_of_a_table() {
+    let schema = "message m { REQUIRED BYTE_ARRAY Question (UTF8); REQUIRED INT64 id; OPTIONAL BOOLEAN hot; }";
+    let file = parquet_file(schema, &[(" 怎么开户 ", 7, Some(true)), ("", 8, None), ("怎么销户", 9, None)]);
+    let found = read(&file, QuestionFormat::Parquet);
+    assert_eq!(found.len(), 3);
+    let first = found[0].as_ref().unwrap();
+    assert_eq!(shown(first), ("7", "怎么开户", None, None));
+    assert_eq!(first.metadata, [("hot".to_owned(), MetadataValue::Flag(true))].into());
+    assert_eq!(found[1].as_ref().unwrap_err(), "faq:2: expected a question, received none");
+    assert!(found[2].as_ref().unwrap().metadata.is_empty());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faq.parquet");
+    std::fs::write(&path, &file).unwrap();
+    let mut opened = QuestionFile::open(&path, None).unwrap();
+    assert_eq!(opened.by_ref().filter(Result::is_ok).count(), 2);
+    assert_eq!(opened.bytes_read(), file.len() as u64);
+}
+
+#[test]
+fn a_parquet_column_of_another_type_is_named() {
+    let refused = |schema: &str, rows: &[(&str, i64, Option<bool>)]| {
+        let bytes = parquet_file(schema, rows);
+        let file = QuestionFile::new(Box::new(io::Cursor::new(bytes)), Path::new("faq"), QuestionFormat::Parquet);
+        file.err().unwrap().to_string()
+    };
+    let rows = [("怎么开户", 1, None)];
+    let message =
+        refused("message m { REQUIRED BYTE_ARRAY a (UTF8); REQUIRED INT64 text; OPTIONAL BOOLEAN b; }", &rows);
+    assert!(message.contains("column `text`: expected text, found INT64"), "{message}");
+    let message = refused(
+        "message m { REQUIRED BYTE_ARRAY text (UTF8); REQUIRED INT64 at (TIMESTAMP_MILLIS); OPTIONAL BOOLEAN b; }",
+        &rows,
+    );
+    assert!(message.contains("column `at`: expected text, numbers or flags, found Timestamp"), "{message}");
+    let message = refused("message m { REQUIRED BYTE_ARRAY a (UTF8); REQUIRED INT64 b; OPTIONAL BOOLEAN c; }", &rows);
+    assert!(message.contains("expected a column `question` or `text`, found a, b, c"), "{message}");
+}
+
+#[test]
+fn damaged_parquet_is_an_error() {
+    let schema = "message m { REQUIRED BYTE_ARRAY text (UTF8); REQUIRED INT64 id; OPTIONAL BOOLEAN hot; }";
+    let rows: Vec<_> = (0..200).map(|i| ("怎么开户", i, Some(true))).collect();
+    let whole = parquet_file(schema, &rows);
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        if let Ok(file) = QuestionFile::new(Box::new(io::Cursor::new(bytes)), Path::new("faq"), QuestionFormat::Parquet)
+        {
+            assert!(file.count() <= 1000, "byte {at}"); // it ends, and nothing panics
+        }
+    }
+    let cut = whole[..whole.len() / 2].to_vec();
+    let refused = QuestionFile::new(Box::new(io::Cursor::new(cut)), Path::new("faq"), QuestionFormat::Parquet);
+    assert!(refused.err().unwrap().to_string().contains("expected a Parquet file"));
+}
