@@ -1,12 +1,15 @@
 //! Similar questions from the decoder half: samplers, decode loop, dedupe, rank.
 
-mod decode;
+mod draft;
 mod paraphraser;
 mod sampler;
+mod stop;
 mod wording;
+mod writer;
 
 pub use paraphraser::Paraphraser;
 pub use sampler::Sampler;
+pub use stop::{Stop, StopOnDrop};
 pub use wording::folded;
 
 use serde::Serialize;

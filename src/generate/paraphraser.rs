@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::decode::decode;
 use super::wording::folded;
-use super::{GenerateRequest, Paraphrase};
+use super::writer::Writer;
+use super::{GenerateRequest, Paraphrase, Stop};
 use crate::model::ModelDirectory;
 use crate::runtime::{Decoder, Encoder, RuntimeOptions};
 use crate::{Error, Result};
@@ -18,6 +18,7 @@ const LEAST_SOURCE: usize = 3;
 pub struct Paraphraser {
     encoder: Arc<Encoder>,
     decoder: Arc<Decoder>,
+    writer: Arc<Writer>,
 }
 
 impl Paraphraser {
@@ -39,7 +40,8 @@ impl Paraphraser {
             let expected = format!("that of the encoder's model {}", encoder.fingerprint());
             return Err(Error::invalid("decoder", expected, format!("model {}", decoder.fingerprint())));
         }
-        Ok(Self { encoder, decoder })
+        let writer = Arc::new(Writer::start(&decoder, encoder.tokenizer())?);
+        Ok(Self { encoder, decoder, writer })
     }
 
     /// Similar questions, best first. Of the samples drawn, blanks, the input itself and all but the first of those
@@ -50,8 +52,18 @@ impl Paraphraser {
     /// # Errors
     /// The request is out of range, or the model fails.
     pub fn generate(&self, request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
+        self.generate_until(request, &Stop::default())
+    }
+
+    /// As [`Paraphraser::generate`]; what was told `stop` ends before its next step. Requests of several threads are
+    /// written together, and what one gets does not depend on the others.
+    ///
+    /// # Errors
+    /// As there, or it was stopped.
+    pub fn generate_until(&self, request: &GenerateRequest, stop: &Stop) -> Result<Vec<Paraphrase>> {
         request.validate()?;
-        let samples = self.sample(request)?;
+        let samples = self.sample(request, stop)?;
+        stop.check()?;
         // The input goes first, to be compared with.
         let input = std::iter::once(request.text.as_str());
         let texts: Vec<&str> = input.chain(samples.iter().map(String::as_str)).collect();
@@ -62,7 +74,7 @@ impl Paraphraser {
     }
 
     /// The samples, each wording once.
-    fn sample(&self, request: &GenerateRequest) -> Result<Vec<String>> {
+    fn sample(&self, request: &GenerateRequest, stop: &Stop) -> Result<Vec<String>> {
         let tokenizer = self.encoder.tokenizer();
         let most = self.decoder.positions().saturating_sub(LEAST_SOURCE);
         if request.sampling.max_tokens > most {
@@ -76,7 +88,7 @@ impl Paraphraser {
         let source = tokenizer.sentence(&request.text, limit)?;
         let mut seen = HashSet::from([String::new(), folded(&request.text)]);
         let mut samples = Vec::new();
-        for target in decode(&self.decoder, tokenizer, &source, &request.sampling)? {
+        for target in self.writer.write(source, &request.sampling, stop)? {
             let text = tokenizer.decode(&target)?;
             if seen.insert(folded(&text)) {
                 samples.push(text);

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Arithmetic, ModelDirectory};
 use crate::{Error, Result};
 
+pub use decoder::GATHERED_ATTENTION;
 pub use stamp::Stamp;
 use weights::WeightFile;
 

@@ -1,6 +1,8 @@
 //! ONNX Runtime sessions: the encoder and the decoder of an exported model directory.
 
+mod attention;
 mod batches;
+mod cache;
 mod decoder;
 mod encoder;
 mod library;
@@ -10,7 +12,8 @@ use std::path::PathBuf;
 
 use crate::Error;
 
-pub use decoder::{Cache, Decoder, Logits, Source};
+pub use cache::{Cache, Rows, Slot};
+pub use decoder::{Decoder, Logits};
 pub use encoder::{EncodeTimings, Encoded, Encoder};
 
 /// How a model is run.

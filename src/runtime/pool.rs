@@ -6,7 +6,7 @@ use std::path::Path;
 use ort::session::Session;
 use parking_lot::{Condvar, Mutex};
 
-use super::{RuntimeOptions, failed, library};
+use super::{RuntimeOptions, attention, failed, library};
 use crate::Result;
 
 /// Sessions of one graph.
@@ -30,6 +30,8 @@ impl SessionPool {
             builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
             // Idle threads must not burn the cores that the rest of the server runs on.
             builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
+            let operators = attention::operators().map_err(failed(action()))?;
+            builder = builder.with_operators(operators).map_err(failed(action()))?;
             builder.commit_from_file(graph).map_err(failed(action()))
         };
         let free = (0..sessions).map(|_| open()).collect::<Result<Vec<_>>>()?;
