@@ -11,9 +11,9 @@ use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
-use simbert::model::{Bert, Config, ModelDirectory, Pooling, Precision, Weights};
+use simbert::model::{Arithmetic, Bert, Config, ModelDirectory, Pooling, Precision, Weights};
 use simbert::onnx::export;
-use simbert::runtime::{Decoder, Encoder, RuntimeOptions};
+use simbert::runtime::{Cache, Decoder, Encoder, Rows, RuntimeOptions, Slot};
 use simbert::text::{Batch, Tokenizer};
 
 const TOLERANCE: f32 = 1e-4;
@@ -155,16 +155,11 @@ fn a_trained_model_agrees_with_candle() {
         let pair = encoder.tokenizer().pair(texts[0], texts[1], 64).unwrap();
         let (source, target) = pair.ids.split_at(pair.segments.iter().filter(|&&segment| segment == 0).count());
         let expected = candle_logits(&bert, source, target);
-        let (shared, mut logits) = decoder.read(source).unwrap();
-        let mut cache = decoder.start(1).unwrap();
-        for (step, expected) in expected.iter().enumerate() {
+        for (step, (found, expected)) in logits(&decoder, source, target).iter().zip(&expected).enumerate() {
             // Logits are sums over the width, so they are compared in proportion to their size.
             let size = expected.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
-            let difference = largest_difference(logits.row(0), expected) / size;
+            let difference = largest_difference(found, expected) / size;
             assert!(difference <= TOLERANCE, "step {step}: {difference}");
-            if let Some(token) = target.get(step) {
-                logits = decoder.step(&shared, &mut cache, &[*token]).unwrap();
-            }
         }
     }
 }
@@ -191,6 +186,50 @@ fn candle_logits(bert: &Bert, source: &[u32], target: &[u32]) -> Vec<Vec<f32>> {
     bert.logits(&rows).unwrap().to_vec2().unwrap()
 }
 
+/// The logits that the decoder's graph gives for each target token, one step after the other.
+fn logits(decoder: &Decoder, source: &[u32], target: &[u32]) -> Vec<Vec<f32>> {
+    let mut cache = decoder.cache();
+    let mut text = Text::read(&mut cache, source);
+    let mut all = step(decoder, &mut cache, &[&text]);
+    for &token in target {
+        text.write(&mut cache, token);
+        all.extend(step(decoder, &mut cache, &[&text]));
+    }
+    all
+}
+
+/// A source, and a target that grows.
+#[derive(Clone)]
+struct Text {
+    source: Vec<u32>,
+    target: Vec<u32>,
+    slots: [Vec<Slot>; 2],
+}
+
+impl Text {
+    fn read(cache: &mut Cache, source: &[u32]) -> Self {
+        let slots = source.iter().map(|_| cache.take()).collect();
+        Self { source: source.to_vec(), target: Vec::new(), slots: [slots, Vec::new()] }
+    }
+
+    fn write(&mut self, cache: &mut Cache, token: u32) {
+        self.target.push(token);
+        self.slots[1].push(cache.take());
+    }
+}
+
+/// One step of all of `texts`: those without a target are read.
+fn step(decoder: &Decoder, cache: &mut Cache, texts: &[&Text]) -> Vec<Vec<f32>> {
+    let mut rows = Rows::default();
+    for Text { source, target, slots: [source_slots, target_slots] } in texts {
+        match target.last() {
+            Some(&last) => rows.push_target(last, source.len() + target.len() - 1, source_slots, target_slots),
+            None => rows.push_source(source, source_slots),
+        }
+    }
+    decoder.step(cache, &rows).unwrap().rows().unwrap().map(<[f32]>::to_vec).collect()
+}
+
 #[test]
 fn logits_equal_those_of_candle_step_by_step() {
     let (_folder, directory, bert) = exported(Pooling::Pooler);
@@ -198,26 +237,107 @@ fn logits_equal_those_of_candle_step_by_step() {
     let tokenizer = Tokenizer::from_file(directory.tokenizer_path()).unwrap();
     for text in ["天地玄黄宇宙洪荒", ""] {
         let source = tokenizer.sentence(text, 32).unwrap();
-        let targets: [Vec<u32>; 3] = [vec![7, 9, 30, 12, 5], vec![6, 6, 6, 40, 41], vec![33, 21, 11, 10, 9]];
-        let expected: Vec<_> = targets.iter().map(|target| candle_logits(&bert, &source, target)).collect();
-
-        let (shared, first) = decoder.read(&source).unwrap();
-        assert_eq!(first.len(), 1);
-        assert!(largest_difference(first.row(0), &expected[0][0]) <= TOLERANCE);
-        let mut cache = decoder.start(targets.len()).unwrap();
-        let mut live = vec![0, 1, 2];
-        for step in 0..5 {
-            if step == 3 {
-                // The middle sample ends; the others change places.
-                cache.keep(&[2, 0]).unwrap();
-                live = vec![2, 0];
+        for target in [[7, 9, 30, 12, 5], [6, 6, 6, 40, 41]] {
+            let expected = candle_logits(&bert, &source, &target);
+            for (step, (found, expected)) in logits(&decoder, &source, &target).iter().zip(&expected).enumerate() {
+                let difference = largest_difference(found, expected);
+                assert!(difference <= TOLERANCE, "`{text}`, step {step}: {difference}");
             }
-            let tokens: Vec<u32> = live.iter().map(|&sample| targets[sample][step]).collect();
-            let logits = decoder.step(&shared, &mut cache, &tokens).unwrap();
-            assert_eq!(logits.len(), live.len());
-            for (row, &sample) in live.iter().enumerate() {
-                let difference = largest_difference(logits.row(row), &expected[sample][step + 1]);
-                assert!(difference <= TOLERANCE, "`{text}`, step {step}, sample {sample}: {difference}");
+        }
+    }
+}
+
+/// Two sources, of which one is read while the other's samples go on; samples that part from each other after a common
+/// beginning, which is in the cache once; slots that are given back and filled again.
+#[test]
+fn rows_of_many_samples_and_sources_do_not_disturb_each_other() {
+    let (_folder, directory, bert) = exported(Pooling::Pooler);
+    let decoder = Decoder::open(&directory, &options()).unwrap();
+    let sources: [&[u32]; 2] = [&[2, 8, 9, 10, 11, 3], &[2, 30, 31, 3]];
+    let targets: [&[u32]; 4] = [&[7, 9, 30, 12], &[7, 9, 31, 12], &[33, 21, 11, 10], &[5, 7]];
+    let expected: Vec<_> =
+        targets.iter().zip([0, 0, 0, 1]).map(|(target, source)| candle_logits(&bert, sources[source], target)).collect();
+    let same = |found: &[f32], expected: &[f32], what: &str| {
+        let difference = largest_difference(found, expected);
+        assert!(difference <= TOLERANCE, "{what}: {difference}");
+    };
+    let mut cache = decoder.cache();
+    // Something that was there before and is gone.
+    let gone = Text::read(&mut cache, &[2, 50, 51, 52, 3]);
+    step(&decoder, &mut cache, &[&gone]);
+    cache.release(&gone.slots[0]);
+    assert_eq!(cache.held(), 0);
+
+    let first = Text::read(&mut cache, sources[0]);
+    same(&step(&decoder, &mut cache, &[&first])[0], &expected[0][0], "the first source");
+    let (mut together, mut third) = (first.clone(), first.clone());
+    together.write(&mut cache, 7);
+    third.write(&mut cache, 33);
+    let mut second = Text::read(&mut cache, sources[1]);
+    let found = step(&decoder, &mut cache, &[&together, &second, &third]);
+    for (found, (target, step)) in found.iter().zip([(0, 1), (3, 0), (2, 1)]) {
+        same(found, &expected[target][step], "a source beside samples");
+    }
+    together.write(&mut cache, 9);
+    second.write(&mut cache, 5);
+    let found = step(&decoder, &mut cache, &[&second, &together]);
+    same(&found[0], &expected[3][1], "the second source's sample");
+    same(&found[1], &expected[0][2], "a common beginning");
+    assert_eq!(expected[0][2], expected[1][2]);
+    let mut parted = together.clone();
+    cache.hold(&together.slots[1], 1);
+    together.write(&mut cache, 30);
+    parted.write(&mut cache, 31);
+    third.write(&mut cache, 21);
+    second.write(&mut cache, 7);
+    let found = step(&decoder, &mut cache, &[&parted, &third, &together, &second]);
+    for (found, (target, step)) in found.iter().zip([(1, 3), (2, 2), (0, 3), (3, 2)]) {
+        same(found, &expected[target][step], "parted samples");
+    }
+    // The sample that is left sees what both had written.
+    cache.release(&parted.slots[1]);
+    together.write(&mut cache, 12);
+    same(&step(&decoder, &mut cache, &[&together])[0], &expected[0][4], "the last one");
+    for slots in [&together.slots[1], &third.slots[1], &second.slots[0], &second.slots[1], &first.slots[0]] {
+        cache.release(slots);
+    }
+    assert_eq!(cache.held(), 0);
+}
+
+#[test]
+fn a_cache_grows_without_losing_anything() {
+    let (_folder, directory, bert) = exported(Pooling::Pooler);
+    let decoder = Decoder::open(&directory, &options()).unwrap();
+    let mut cache = decoder.cache();
+    let mut text = Text::read(&mut cache, &[2, 8, 9, 3]);
+    step(&decoder, &mut cache, &[&text]);
+    let slots = cache.slots();
+    let others: Vec<Slot> = (0..slots * 3).map(|_| cache.take()).collect();
+    assert!(cache.slots() > slots * 3 && cache.held() == slots * 3 + 4, "{} {}", cache.slots(), cache.held());
+    cache.release(&others);
+    text.write(&mut cache, 7);
+    let found = step(&decoder, &mut cache, &[&text]);
+    assert!(largest_difference(&found[0], &candle_logits(&bert, &text.source, &text.target)[1]) <= TOLERANCE);
+}
+
+/// Bit for bit: a seed must give the same sentences whatever else the machine does.
+#[test]
+fn logits_do_not_depend_on_what_else_is_in_the_step() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
+        let directory = directory.clone().with_arithmetic(arithmetic);
+        export(&directory).unwrap();
+        let decoder = Decoder::open(&directory, &options()).unwrap();
+        let mut cache = decoder.cache();
+        let mut text = Text::read(&mut cache, &[2, 8, 9, 10, 11, 3]);
+        let others: Vec<Text> = (0..20).map(|i| Text::read(&mut cache, &[2, 12 + i, 13, 3])).collect();
+        for token in [None, Some(7), Some(30)] {
+            token.iter().for_each(|&token| text.write(&mut cache, token));
+            let alone = step(&decoder, &mut cache, &[&text]).remove(0);
+            for count in [1, 2, 7, 20] {
+                let texts: Vec<&Text> = others[..count].iter().chain([&text]).collect();
+                let found = step(&decoder, &mut cache, &texts).pop().unwrap();
+                assert!(found == alone, "{arithmetic:?}, {count}: {}", largest_difference(&found, &alone));
             }
         }
     }
@@ -227,16 +347,23 @@ fn logits_equal_those_of_candle_step_by_step() {
 fn the_decoder_refuses_what_does_not_fit() {
     let (_folder, directory, _) = exported(Pooling::Pooler);
     let decoder = Decoder::open(&directory, &options()).unwrap();
-    assert!(decoder.read(&[]).is_err());
-    assert!(decoder.read(&[60]).is_err());
-    assert!(decoder.read(&[5; 41]).is_err());
-    assert!(decoder.start(0).is_err());
-    let (source, _) = decoder.read(&[5; 40]).unwrap();
-    let mut cache = decoder.start(2).unwrap();
-    assert!(decoder.step(&source, &mut cache, &[5]).is_err(), "one token for two samples");
-    assert!(decoder.step(&source, &mut cache, &[5, 5]).is_err(), "no position is left");
-    assert!(cache.keep(&[2]).is_err());
-    assert!(cache.keep(&[]).is_err());
+    let mut cache = decoder.cache();
+    let mut refused = |ids: &[u32], target: Option<u32>| {
+        let mut text = Text::read(&mut cache, ids);
+        let mut rows = Rows::default();
+        match target {
+            Some(id) => {
+                text.write(&mut cache, id);
+                rows.push_target(id, text.source.len(), &text.slots[0], &text.slots[1]);
+            }
+            None => rows.push_source(ids, &text.slots[0]),
+        }
+        decoder.step(&mut cache, &rows).unwrap_err().to_string()
+    };
+    assert!(refused(&[60], None).contains("token id: expected below 60"));
+    assert!(refused(&[5; 41], None).contains("at most 40, received 41"));
+    assert!(refused(&[5; 40], Some(5)).contains("at most 40, received 41"));
+    assert!(decoder.step(&mut cache, &Rows::default()).unwrap_err().to_string().contains("at least 1"));
 }
 
 fn request(text: &str, seed: u64) -> GenerateRequest {

@@ -62,7 +62,7 @@ impl Paraphraser {
     /// As there, or it was stopped.
     pub fn generate_until(&self, request: &GenerateRequest, stop: &Stop) -> Result<Vec<Paraphrase>> {
         request.validate()?;
-        let samples = self.sample(request, stop)?;
+        let samples = self.samples(request, stop)?;
         stop.check()?;
         // The input goes first, to be compared with.
         let input = std::iter::once(request.text.as_str());
@@ -73,8 +73,11 @@ impl Paraphraser {
         Ok(ranked(samples, &scores, request))
     }
 
-    /// The samples, each wording once.
-    fn sample(&self, request: &GenerateRequest, stop: &Stop) -> Result<Vec<String>> {
+    /// The samples of a request, each wording once, unranked, in the order in which they were drawn.
+    ///
+    /// # Errors
+    /// The request is out of range, the model fails, or it was stopped.
+    pub fn samples(&self, request: &GenerateRequest, stop: &Stop) -> Result<Vec<String>> {
         let tokenizer = self.encoder.tokenizer();
         let most = self.decoder.positions().saturating_sub(LEAST_SOURCE);
         if request.sampling.max_tokens > most {
