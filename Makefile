@@ -6,10 +6,10 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test crash bench bench-ann bench-growth bench-train train clean
+.PHONY: help vendor build model demo test crash bench bench-ann bench-growth bench-generate bench-train train clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 	@scripts/fetch-onnxruntime.sh
@@ -49,6 +49,11 @@ bench-growth: target/peers $(if $(QUESTIONS),model) ## See how search time, buil
 
 BENCH_DATA = $(if $(SCALE),--scale $(SCALE)) $(if $(VECTORS),--vectors $(VECTORS)) \
 	$(if $(QUESTIONS),--questions $(QUESTIONS) --query-file $(QUERIES))
+
+bench-generate: model target/peers ## Time similar questions beside Hugging Face transformers, and compare logits. Fetches both with pip.
+	$(SIMBERT) export --int8 $(MODEL)
+	$(CARGO) build --release --locked --example generate
+	target/peers/bin/python benches/peers/generate.py $(BENCH_GENERATE)
 
 bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
 	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)

@@ -10,7 +10,7 @@ use assert_cmd::cargo::CommandCargoExt;
 use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
+use simbert::generate::{GenerateRequest, Paraphraser, Sampling, Stop};
 use simbert::model::{Arithmetic, Bert, Config, ModelDirectory, Pooling, Precision, Weights};
 use simbert::onnx::export;
 use simbert::runtime::{Cache, Decoder, Encoder, Rows, RuntimeOptions, Slot};
@@ -255,8 +255,11 @@ fn rows_of_many_samples_and_sources_do_not_disturb_each_other() {
     let decoder = Decoder::open(&directory, &options()).unwrap();
     let sources: [&[u32]; 2] = [&[2, 8, 9, 10, 11, 3], &[2, 30, 31, 3]];
     let targets: [&[u32]; 4] = [&[7, 9, 30, 12], &[7, 9, 31, 12], &[33, 21, 11, 10], &[5, 7]];
-    let expected: Vec<_> =
-        targets.iter().zip([0, 0, 0, 1]).map(|(target, source)| candle_logits(&bert, sources[source], target)).collect();
+    let expected: Vec<_> = targets
+        .iter()
+        .zip([0, 0, 0, 1])
+        .map(|(target, source)| candle_logits(&bert, sources[source], target))
+        .collect();
     let same = |found: &[f32], expected: &[f32], what: &str| {
         let difference = largest_difference(found, expected);
         assert!(difference <= TOLERANCE, "{what}: {difference}");
@@ -396,6 +399,140 @@ fn the_same_seed_writes_the_same() {
     assert!(paraphraser.generate(&all).unwrap().iter().all(|p| p.score >= least));
 }
 
+/// The same requests one after the other, from many threads at once, and as one list: bit for bit the same.
+#[test]
+fn requests_that_are_written_together_get_what_they_get_alone() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
+        let directory = directory.clone().with_arithmetic(arithmetic);
+        export(&directory).unwrap();
+        let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+        let mut requests: Vec<GenerateRequest> =
+            TEXTS.iter().filter(|text| !text.is_empty()).map(|text| request(text, 5)).collect();
+        requests[1].sampling.samples = 300; // more branches than a step has rows
+        requests[2].sampling.mask_source = 0.4;
+        requests[3].sampling.samples = 1;
+        requests[4].sampling.top_k = 0;
+        let samples = |request: &GenerateRequest| paraphraser.samples(request, &Stop::default()).unwrap();
+        let alone: Vec<Vec<String>> = requests.iter().map(samples).collect();
+        assert!(alone[1].len() > 150, "{}", alone[1].len());
+        let samples = &samples;
+        let together: Vec<Vec<String>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = requests.iter().map(|request| scope.spawn(move || samples(request))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(together == alone, "{arithmetic:?}");
+
+        requests.push(request(" ", 1));
+        let mut listed = Vec::new();
+        paraphraser
+            .generate_many(&requests, &Stop::default(), |place, result| {
+                listed.push((place, result.map(|found| found.len()).map_err(|e| e.to_string())));
+                Ok(())
+            })
+            .unwrap();
+        let places: Vec<usize> = listed.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, (0..requests.len()).collect::<Vec<_>>());
+        assert!(listed.pop().unwrap().1.unwrap_err().contains("blank"));
+        assert!(listed.iter().zip(&alone).all(|((_, found), alone)| *found == Ok(alone.len())), "{listed:?}");
+    }
+}
+
+/// A single branch for each sample is what the tree of common beginnings stands for.
+#[test]
+fn a_sample_is_the_same_whatever_samples_are_drawn_beside_it() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let drawn = |samples: usize| {
+        let mut wish = request("天地玄黄宇宙", 9);
+        wish.sampling.samples = samples;
+        paraphraser.samples(&wish, &Stop::default()).unwrap()
+    };
+    // Texts come in the order of the samples, each once, so fewer samples give a beginning of more.
+    let all = drawn(60);
+    for samples in [1, 2, 9, 33] {
+        let few = drawn(samples);
+        assert!(!few.is_empty() && all.starts_with(&few), "{samples}: {few:?} {all:?}");
+    }
+}
+
+#[test]
+fn work_stops_when_told_and_when_its_time_is_up() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let mut endless = request("天地玄黄", 1);
+    endless.sampling =
+        Sampling { samples: 1000, max_tokens: 36, top_k: 0, top_p: 1.0, temperature: 9.0, ..endless.sampling };
+    let before = std::time::Instant::now();
+    let stop = Stop::at(Some(before));
+    assert!(paraphraser.generate_until(&endless, &stop).unwrap_err().to_string().contains("cancelled"));
+    let whole = {
+        let started = std::time::Instant::now();
+        paraphraser.samples(&endless, &Stop::default()).unwrap();
+        started.elapsed()
+    };
+    let stop = Stop::default();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let started = std::time::Instant::now();
+            (paraphraser.samples(&endless, &stop).unwrap_err().to_string(), started.elapsed())
+        });
+        std::thread::sleep(whole / 10);
+        stop.stop();
+        let (error, took) = waiting.join().unwrap();
+        assert!(error.contains("cancelled") && took < whole / 2, "{took:?} of {whole:?}: {error}");
+    });
+    // And the writer goes on with what comes next.
+    assert!(!paraphraser.generate(&request("宇宙", 1)).unwrap().is_empty());
+}
+
+#[test]
+fn a_list_ends_early_when_its_sink_fails_or_it_is_stopped() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let requests = vec![request("天地玄黄", 1); 30];
+    let mut seen = 0;
+    let full = paraphraser.generate_many(&requests, &Stop::default(), |place, result| {
+        result?;
+        seen = place + 1;
+        if place == 2 { Err(simbert::Error::Internal("the disk is full".to_owned())) } else { Ok(()) }
+    });
+    assert!(seen == 3 && full.unwrap_err().to_string().contains("the disk is full"));
+    let stop = Stop::default();
+    let mut seen = 0;
+    let stopped = paraphraser.generate_many(&requests, &stop, |place, result| {
+        result?;
+        seen = place + 1;
+        stop.stop();
+        Ok(())
+    });
+    assert!(seen < 30 && stopped.unwrap_err().to_string().contains("cancelled"), "{seen}");
+}
+
+#[test]
+fn penalties_and_masks_make_other_samples() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let text = "天地玄黄宇宙洪荒";
+    let drawn = |change: &dyn Fn(&mut Sampling)| {
+        let mut wish = request(text, 2);
+        wish.sampling.top_k = 0;
+        change(&mut wish.sampling);
+        paraphraser.samples(&wish, &Stop::default()).unwrap()
+    };
+    let copied = |samples: &[String]| {
+        let characters = || samples.iter().flat_map(|sample| sample.chars());
+        characters().filter(|&c| text.contains(c)).count() as f64 / characters().count() as f64
+    };
+    let plain = drawn(&|_| {});
+    assert!(copied(&plain) > 0.02, "{plain:?}");
+    let mild = drawn(&|sampling| sampling.copy_penalty = 1.0);
+    assert!(copied(&mild) < copied(&plain), "{} {}", copied(&mild), copied(&plain));
+    assert_eq!(copied(&drawn(&|sampling| sampling.copy_penalty = 100.0)), 0.0);
+    let masked = drawn(&|sampling| sampling.mask_source = 0.5);
+    assert!(masked != plain && masked == drawn(&|sampling| sampling.mask_source = 0.5));
+}
+
 #[test]
 fn a_long_text_leaves_room_for_the_target() {
     let (_folder, directory, _) = exported(Pooling::Pooler);
@@ -412,7 +549,7 @@ fn a_request_out_of_range_is_refused() {
     let fine = request("天地", 1);
     fine.validate().unwrap();
     type Change = fn(&mut GenerateRequest);
-    let changes: [(&str, Change); 10] = [
+    let changes: [(&str, Change); 14] = [
         ("text", |r| r.text = " \n".to_owned()),
         ("k", |r| r.k = 0),
         ("min_score", |r| r.min_score = Some(f32::NAN)),
@@ -423,6 +560,10 @@ fn a_request_out_of_range_is_refused() {
         ("temperature", |r| r.sampling.temperature = f32::INFINITY),
         ("top_p", |r| r.sampling.top_p = 0.0),
         ("top_p", |r| r.sampling.top_p = f32::NAN),
+        ("copy_penalty", |r| r.sampling.copy_penalty = -0.1),
+        ("copy_penalty", |r| r.sampling.copy_penalty = f32::NAN),
+        ("mask_source", |r| r.sampling.mask_source = 0.91),
+        ("mask_source", |r| r.sampling.mask_source = f32::NAN),
     ];
     for (what, change) in changes {
         let mut bad = fine.clone();

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::bank::Model;
 use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
-use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
+use crate::generate::{GenerateRequest, Paraphrase, Paraphraser, Stop};
 use crate::index::{HnswSettings, Progress};
 use crate::model::{Arithmetic, Calibration, ModelDirectory};
 use crate::runtime::{Decoder, Encoder, RuntimeOptions};
@@ -236,12 +236,12 @@ impl Engine {
         self.shared.model.encoder.encode(texts)
     }
 
-    /// Similar questions, best first, and how long they took.
+    /// Similar questions, best first, and how long they took; ends soon after `stop` was told.
     ///
     /// # Errors
-    /// The model has no decoder, the request is out of range, or the model fails.
-    pub fn generate(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
-        self.shared.model.writer()?.write(request)
+    /// The model has no decoder, the request is out of range, the model fails, or it was stopped.
+    pub fn generate(&self, request: &GenerateRequest, stop: &Stop) -> Result<(Vec<Paraphrase>, Timings)> {
+        self.shared.model.writer()?.write(request, stop)
     }
 
     /// Width of the model's vectors.
@@ -309,9 +309,9 @@ impl SentenceEncoder for Encoder {
 }
 
 impl QuestionWriter for Paraphraser {
-    fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+    fn write(&self, request: &GenerateRequest, stop: &Stop) -> Result<(Vec<Paraphrase>, Timings)> {
         let started = Instant::now();
-        let phrases = self.generate(request)?;
+        let phrases = self.generate_until(request, stop)?;
         Ok((phrases, Timings { generate: started.elapsed(), ..Timings::default() }))
     }
 }

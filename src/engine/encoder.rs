@@ -2,7 +2,7 @@
 
 use super::Timings;
 use crate::Result;
-use crate::generate::{GenerateRequest, Paraphrase};
+use crate::generate::{GenerateRequest, Paraphrase, Stop};
 
 /// Turns sentences into vectors.
 pub trait SentenceEncoder: Send + Sync {
@@ -21,9 +21,9 @@ pub trait SentenceEncoder: Send + Sync {
 
 /// Writes questions that mean the same.
 pub trait QuestionWriter: Send + Sync {
-    /// Similar questions, best first, and how long it took.
+    /// Similar questions, best first, and how long it took. Ends soon after `stop` was told.
     ///
     /// # Errors
-    /// The request is out of range, or the model fails.
-    fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)>;
+    /// The request is out of range, the model fails, or it was stopped.
+    fn write(&self, request: &GenerateRequest, stop: &Stop) -> Result<(Vec<Paraphrase>, Timings)>;
 }

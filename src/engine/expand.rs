@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::lookup::{Group, together};
 use super::{Bank, ExpandRequest, Expansion, Fusion, Hit, Query, SearchRequest, Timings};
-use crate::generate::GenerateRequest;
+use crate::generate::{GenerateRequest, Stop};
 use crate::index::Neighbour;
 use crate::{Error, Result};
 
@@ -78,6 +78,14 @@ impl Bank {
     /// # Errors
     /// The request is out of range, the model has no decoder or fails, or a question is damaged.
     pub fn expand(&self, request: &ExpandRequest) -> Result<Expansion> {
+        self.expand_until(request, &Stop::default())
+    }
+
+    /// As [`Bank::expand`]; the writing ends soon after `stop` was told.
+    ///
+    /// # Errors
+    /// As there, or it was stopped.
+    pub fn expand_until(&self, request: &ExpandRequest, stop: &Stop) -> Result<Expansion> {
         request.check()?;
         let shared = self.live()?;
         shared.model.check(&request.search)?;
@@ -86,7 +94,7 @@ impl Bank {
         };
         let wish =
             GenerateRequest { text: text.clone(), k: request.phrases, sampling: request.sampling, min_score: None };
-        let (phrases, generated) = shared.model.writer()?.write(&wish)?;
+        let (phrases, generated) = shared.model.writer()?.write(&wish, stop)?;
         let texts: Vec<String> =
             std::iter::once(text).chain(phrases.iter().map(|phrase| &phrase.text)).cloned().collect();
         let (vectors, encoded) = shared.encode_queries(&texts)?;

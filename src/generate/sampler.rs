@@ -24,6 +24,9 @@ pub struct Sampler {
     top_p: f64,
     /// Tokens that are never drawn, by id.
     banned: Vec<bool>,
+    /// Tokens whose logits are lowered by `penalty`, which is not below 0.
+    penalised: Vec<u32>,
+    penalty: f32,
     /// The tokens that may come next, as they were last weighed, and the sum of their weights.
     candidates: Vec<Candidate>,
     total: f64,
@@ -47,9 +50,26 @@ impl Sampler {
             top_k: sampling.top_k,
             top_p: f64::from(sampling.top_p),
             banned,
+            penalised: Vec::new(),
+            penalty: sampling.copy_penalty,
             candidates: Vec::new(),
             total: 0.0,
             refused: Vec::new(),
+        }
+    }
+
+    /// Lowers the logits of `tokens` by the rule's `copy_penalty` from now on.
+    pub fn penalise(&mut self, tokens: &[u32]) {
+        self.penalised = if self.penalty > 0.0 { tokens.to_vec() } else { Vec::new() };
+        self.penalised.sort_unstable();
+        self.penalised.dedup();
+    }
+
+    /// What counts as the logit of token `id`.
+    fn lowered(&self, id: usize, logit: f32) -> f32 {
+        match self.penalised.binary_search(&(id as u32)) {
+            Ok(_) => logit - self.penalty,
+            Err(_) => logit,
         }
     }
 
@@ -93,7 +113,12 @@ impl Sampler {
                 continue;
             }
             for (id, &logit) in (block * BLOCK..).zip(scores) {
-                if logit > least && self.banned.get(id).is_some_and(|banned| !banned) {
+                // The penalty only lowers, so what is too low without it is too low.
+                if logit <= least || self.banned.get(id).is_none_or(|banned| *banned) {
+                    continue;
+                }
+                let logit = self.lowered(id, logit);
+                if logit > least {
                     // Equals stay in the order of their ids.
                     let place = self.candidates.partition_point(|other| other.weight >= f64::from(logit));
                     self.candidates.truncate(self.top_k - 1);
@@ -116,10 +141,13 @@ impl Sampler {
     }
 
     fn collect(&mut self, logits: &[f32]) {
-        let allowed = || logits.iter().zip(&self.banned).enumerate().filter(|(_, (_, banned))| !**banned);
-        let highest = allowed().map(|(_, (logit, _))| *logit).fold(f32::NEG_INFINITY, f32::max);
-        let found = allowed().filter_map(|(id, (logit, _))| {
-            weight(*logit, highest, self.temperature).map(|weight| Candidate { id: id as u32, weight })
+        let allowed = || {
+            let all = logits.iter().zip(&self.banned).enumerate().filter(|(_, (_, banned))| !**banned);
+            all.map(|(id, (logit, _))| (id, self.lowered(id, *logit)))
+        };
+        let highest = allowed().map(|(_, logit)| logit).fold(f32::NEG_INFINITY, f32::max);
+        let found = allowed().filter_map(|(id, logit)| {
+            weight(logit, highest, self.temperature).map(|weight| Candidate { id: id as u32, weight })
         });
         self.candidates = found.collect();
         if (1..self.candidates.len()).contains(&self.top_k) {
@@ -163,9 +191,9 @@ fn weight(logit: f32, highest: f32, temperature: f32) -> Option<f64> {
 fn largest(logits: &[f32]) -> f32 {
     let (chunks, rest) = logits.as_chunks::<8>();
     let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let lanes = chunks.iter().fold([f32::NEG_INFINITY; 8], |lanes, chunk| {
-        std::array::from_fn(|lane| larger(lanes[lane], chunk[lane]))
-    });
+    let lanes = chunks
+        .iter()
+        .fold([f32::NEG_INFINITY; 8], |lanes, chunk| std::array::from_fn(|lane| larger(lanes[lane], chunk[lane])));
     lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
@@ -272,6 +300,24 @@ mod tests {
             assert!((0..20).all(|seed| draw(&mut sampler, &[9.0, 1.0], &[0, 7], seed) == Some(1)));
             assert_eq!(draw(&mut sampler, &[9.0, 1.0], &[0, 1], 1), None);
             assert_eq!(draw(&mut sampler, &[9.0, -9.0], &[], 1), Some(0), "for one look only");
+        }
+    }
+
+    #[test]
+    fn a_penalty_lowers_the_tokens_that_it_is_for_and_no_others() {
+        let logits = [3.0, 2.0, 1.0, 0.0];
+        for top_k in [0, 4, 2] {
+            let mut sampler =
+                Sampler::new(&Sampling { copy_penalty: 2.5, ..sampling(1.0, top_k, 1.0) }, vec![false; 4]);
+            sampler.penalise(&[0, 3, 0]);
+            sampler.weigh(&logits, &[]);
+            let mut found = sampler.candidates.clone();
+            found.sort_unstable_by(likeliest_first);
+            let expected = [(1, 0.0), (2, -1.0), (0, -1.5), (3, -4.5)].map(|(id, log)| (id, f64::exp(log)));
+            assert_eq!(found.len(), if top_k == 2 { 2 } else { 4 });
+            for (found, (id, weight)) in found.iter().zip(expected) {
+                assert!(found.id == id && (found.weight - weight).abs() < 1e-6, "{top_k}: {found:?}");
+            }
         }
     }
 

@@ -11,12 +11,19 @@ use crate::{Error, Result};
 pub struct Stop {
     said: Arc<AtomicBool>,
     deadline: Option<Instant>,
+    /// Work that this is a part of.
+    whole: Option<Arc<Stop>>,
 }
 
 impl Stop {
     /// Stops at `deadline`, if there is one, or when told to.
     pub fn at(deadline: Option<Instant>) -> Self {
         Self { deadline, ..Self::default() }
+    }
+
+    /// For a part of the work: stops with the whole, or alone.
+    pub fn within(&self) -> Self {
+        Self { whole: Some(Arc::new(self.clone())), ..Self::default() }
     }
 
     /// Stops now.
@@ -26,7 +33,9 @@ impl Stop {
 
     /// Whether the work is in vain.
     pub fn is_stopped(&self) -> bool {
-        self.said.load(Ordering::Relaxed) || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.said.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.whole.as_ref().is_some_and(|whole| whole.is_stopped())
     }
 
     /// An error if the work is in vain.
@@ -70,5 +79,15 @@ mod tests {
         assert!(stop.is_stopped() && stop.check().unwrap_err().to_string().contains("cancelled"));
         assert!(!Stop::at(Some(Instant::now() + Duration::from_secs(60))).is_stopped());
         assert!(Stop::at(Some(Instant::now())).is_stopped());
+    }
+
+    #[test]
+    fn a_part_stops_with_the_whole_and_not_the_other_way_round() {
+        let whole = Stop::default();
+        let [one, other] = [whole.within(), whole.within()];
+        one.stop();
+        assert!(one.is_stopped() && !other.is_stopped() && !whole.is_stopped());
+        whole.stop();
+        assert!(other.is_stopped());
     }
 }

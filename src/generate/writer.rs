@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::draft::Draft;
 use super::{Sampling, Stop};
 use crate::runtime::{Cache, Decoder, Rows};
-use crate::text::Tokenizer;
+use crate::text::{SpecialIds, Tokenizer};
 use crate::{Error, Result};
 
 /// Most rows of a step, unless one source alone is longer. Past some dozen rows a step takes as long for each row more,
@@ -30,7 +30,7 @@ pub struct Writer {
     threads: Vec<JoinHandle<()>>,
     positions: usize,
     banned: Vec<bool>,
-    end: u32,
+    special: SpecialIds,
 }
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Writer {
             threads: Vec::new(),
             positions: decoder.positions(),
             banned: banned(decoder, tokenizer),
-            end: tokenizer.special().sep,
+            special: tokenizer.special(),
         };
         for _ in 0..decoder.sessions() {
             let (queue, decoder) = (queue.clone(), decoder.clone());
@@ -89,9 +89,13 @@ impl Writer {
             let expected = format!("at most {room} after a source of {} tokens", source.len());
             return Err(Error::invalid("max_tokens", expected, sampling.max_tokens));
         }
+        if sampling.mask_source > 0.0 && self.special.mask.is_none() {
+            let expected = "0, since this model's tokenizer has no piece for what is masked";
+            return Err(Error::invalid("mask_source", expected, sampling.mask_source));
+        }
         stop.check()?;
         let (reply, answer) = mpsc::sync_channel(1);
-        let draft = Draft::new(source, sampling, &self.banned, self.end);
+        let draft = Draft::new(source, sampling, &self.banned, self.special.sep, self.special.mask);
         self.queue.state.lock().jobs.push_back(Job { draft, stop: stop.clone(), reply });
         self.queue.arrived.notify_one();
         answer.recv().map_err(|_| Error::Internal("the writer's thread has ended".to_owned()))?
@@ -187,14 +191,8 @@ fn step(decoder: &Decoder, cache: &mut Cache, jobs: &mut VecDeque<Job>) -> Resul
     let (mut rows, count) = (Rows::default(), jobs.len());
     for (before, job) in jobs.iter_mut().enumerate() {
         let left = ROWS.saturating_sub(rows.len());
-        // What one does not use of its share is for those after it. A source goes in whole, at the latest when it is
-        // first in turn.
-        let room = match job.draft.is_unread() {
-            true if rows.is_empty() => job.draft.wanted(),
-            true => left,
-            false => left.div_ceil(count - before),
-        };
-        job.draft.offer(cache, &mut rows, room);
+        // What one does not use of its share is for those after it.
+        job.draft.offer(cache, &mut rows, left.div_ceil(count - before), left);
     }
     let logits = decoder.step(cache, &rows)?;
     let mut logits = logits.rows()?;

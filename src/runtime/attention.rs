@@ -1,7 +1,9 @@
 //! The one operator of the decoder's graph that ONNX Runtime does not have: attention over a cache that is read where it
 //! lies, token by token. So the cache is never copied, and rows of one step may belong to any samples of any sources.
 
-use ort::operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
+use ort::operator::{
+    BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+};
 use ort::value::{TensorElementType, ValueRef};
 use parking_lot::Mutex;
 

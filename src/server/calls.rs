@@ -13,6 +13,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tracing::Instrument;
 
+use crate::generate::Stop;
+
 /// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub Instant);
@@ -61,6 +63,11 @@ where
         };
         Box::pin(answer.instrument(span))
     }
+}
+
+/// Stops the work of a call at its deadline, or when told to.
+pub(super) fn stop<T>(request: &tonic::Request<T>) -> Stop {
+    Stop::at(request.extensions().get::<Deadline>().map(|deadline| deadline.0))
 }
 
 /// What a caller hears whose deadline has passed.

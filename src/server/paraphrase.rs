@@ -1,10 +1,11 @@
 //! `ParaphraseService`.
 
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
 use super::proto::paraphrase_service_server::ParaphraseService;
-use super::{convert, proto};
+use super::{calls, convert, many, proto};
 
 /// Writes similar questions.
 pub(super) struct Paraphrases(pub Context);
@@ -15,11 +16,23 @@ impl ParaphraseService for Paraphrases {
         &self,
         request: Request<proto::GenerateRequest>,
     ) -> Result<Response<proto::GenerateResponse>, Status> {
+        let stop = calls::stop(&request);
+        // The call is dropped when its caller leaves.
+        let _guard = stop.on_drop();
         let request = convert::generate_request(request.into_inner())?;
-        let ((paraphrases, timings), waited) = self.0.in_engine(move |engine| engine.generate(&request)).await?;
+        let ((paraphrases, timings), waited) = self.0.in_engine(move |engine| engine.generate(&request, &stop)).await?;
         Ok(Response::new(proto::GenerateResponse {
             paraphrases: paraphrases.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(timings, waited)),
         }))
+    }
+
+    type GenerateManyStream = ReceiverStream<Result<proto::GenerateManyResponse, Status>>;
+
+    async fn generate_many(
+        &self,
+        request: Request<proto::GenerateManyRequest>,
+    ) -> Result<Response<Self::GenerateManyStream>, Status> {
+        Ok(Response::new(many::start(self.0.clone(), request)?))
     }
 }

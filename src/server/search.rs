@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::context::Context;
 use super::proto::search_service_server::SearchService;
-use super::{convert, limits, proto};
+use super::{calls, convert, limits, proto};
 use crate::{Error, Result};
 
 /// Finds questions.
@@ -49,10 +49,13 @@ impl SearchService for Search {
         &self,
         request: Request<proto::ExpandedSearchRequest>,
     ) -> Result<Response<proto::ExpandedSearchResponse>, Status> {
+        let stop = calls::stop(&request);
+        // The call is dropped when its caller leaves.
+        let _guard = stop.on_drop();
         let mut request = request.into_inner();
         let bank = std::mem::take(&mut request.bank);
         let expand = convert::expand_request(request)?;
-        let (found, waited) = self.0.in_bank(bank, move |bank| bank.expand(&expand)).await?;
+        let (found, waited) = self.0.in_bank(bank, move |bank| bank.expand_until(&expand, &stop)).await?;
         Ok(Response::new(proto::ExpandedSearchResponse {
             hits: found.hits.into_iter().map(convert::hit).collect(),
             phrases: found.phrases.into_iter().map(convert::paraphrase).collect(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use simbert::Result;
 use simbert::engine::{QuestionWriter, SentenceEncoder, Timings};
-use simbert::generate::{GenerateRequest, Paraphrase};
+use simbert::generate::{GenerateRequest, Paraphrase, Stop};
 
 pub const WIDTH: usize = 312;
 
@@ -55,7 +55,7 @@ impl SentenceEncoder for LetterPairs {
 pub struct Synonyms;
 
 impl QuestionWriter for Synonyms {
-    fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+    fn write(&self, request: &GenerateRequest, _: &Stop) -> Result<(Vec<Paraphrase>, Timings)> {
         let texts = [request.text.replace("怎么", "如何"), request.text.replace("退款", "把钱退回来")];
         let phrases = texts.map(|text| Paraphrase { text, score: 0.9 });
         Ok((phrases.into_iter().take(request.k).collect(), Timings::default()))

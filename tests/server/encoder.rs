@@ -1,9 +1,11 @@
 //! An encoder and a writer without a model: texts that share characters have similar vectors. Some texts make trouble on purpose.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use simbert::engine::{QuestionWriter, SentenceEncoder, Timings};
-use simbert::generate::{GenerateRequest, Paraphrase};
+use simbert::generate::{GenerateRequest, Paraphrase, Stop};
 use simbert::{Error, Result};
 
 /// A text that takes [`SLOWNESS`] to encode.
@@ -64,11 +66,27 @@ impl SentenceEncoder for FakeEncoder {
     }
 }
 
+/// A text that is written on and on, until the writer is told to stop.
+pub const ENDLESS: &str = "an endless text";
+
 /// Appends endings to the question, as many as there are samples.
-pub struct FakeWriter;
+#[derive(Default)]
+pub struct FakeWriter {
+    /// How often it was told to stop.
+    pub stopped: Arc<AtomicUsize>,
+}
 
 impl QuestionWriter for FakeWriter {
-    fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+    fn write(&self, request: &GenerateRequest, stop: &Stop) -> Result<(Vec<Paraphrase>, Timings)> {
+        while request.text == ENDLESS {
+            std::thread::sleep(Duration::from_millis(1));
+            stop.check().inspect_err(|_| {
+                self.stopped.fetch_add(1, Ordering::SeqCst);
+            })?;
+        }
+        if request.text == REFUSED {
+            return Err(Error::invalid("text", "another one", REFUSED));
+        }
         let phrase = |i| Paraphrase { text: format!("{}{i}", request.text), score: 0.99 - 0.01 * i as f32 };
         let all = (0..request.sampling.samples).map(phrase);
         let good = all.filter(|phrase| request.min_score.is_none_or(|least| phrase.score >= least));
