@@ -80,17 +80,17 @@ class Transformers:
 
     def read(self, source: list[int], rows: int):
         """The source's cache for so many rows, and the logits of the first target token."""
-        length = len(source)
+        length, cache = len(source), DynamicCache(config=self.model.config)
         out = self.model(
             input_ids=torch.tensor([source]),
             token_type_ids=torch.zeros(1, length, dtype=torch.long),
             position_ids=torch.arange(length)[None],
             attention_mask=torch.zeros(1, 1, length, length),  # added to the scores: all see all
-            past_key_values=DynamicCache(config=self.model.config),
+            cache=cache,
             use_cache=True,
         )
-        out.past_key_values.batch_repeat_interleave(rows)
-        return out.past_key_values, out.logits[:, -1].expand(rows, -1)
+        cache.batch_repeat_interleave(rows)
+        return cache, out.logits[:, -1].expand(rows, -1)
 
     def step(self, cache, tokens: torch.Tensor, position: int) -> torch.Tensor:
         rows = len(tokens)
@@ -99,7 +99,7 @@ class Transformers:
             token_type_ids=torch.ones(rows, 1, dtype=torch.long),
             position_ids=torch.full((rows, 1), position),
             attention_mask=torch.zeros(rows, 1, 1, position + 1),
-            past_key_values=cache,
+            cache=cache,
             use_cache=True,
         )
         return out.logits[:, -1]
