@@ -78,11 +78,12 @@ pub struct FakeWriter {
 
 impl QuestionWriter for FakeWriter {
     fn write(&self, request: &GenerateRequest, stop: &Stop) -> Result<(Vec<Paraphrase>, Timings)> {
-        while request.text == ENDLESS {
-            std::thread::sleep(Duration::from_millis(1));
-            stop.check().inspect_err(|_| {
-                self.stopped.fetch_add(1, Ordering::SeqCst);
-            })?;
+        if request.text == ENDLESS {
+            while !stop.is_stopped() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.stopped.fetch_add(1, Ordering::SeqCst);
+            stop.check()?;
         }
         if request.text == REFUSED {
             return Err(Error::invalid("text", "another one", REFUSED));
