@@ -17,9 +17,10 @@ vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 build: vendor ## Build the simbert command: target/release/simbert.
 	$(CARGO) build --release --locked
 
-model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless they are there and newer than its weights.
+model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless they are there and newer than what they are made of.
 
-$(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
+# The stamp's source names the format of the graphs: another format, another export.
+$(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json src/onnx/stamp.rs
 	$(SIMBERT) export $(MODEL)
 
 demo: build ## Index the bundled FAQ bank, then search it, reword questions and serve.
