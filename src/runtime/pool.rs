@@ -9,9 +9,6 @@ use parking_lot::{Condvar, Mutex};
 use super::{RuntimeOptions, attention, failed, library};
 use crate::Result;
 
-/// Makes threads sleep when a run ends. Source: `onnxruntime_session_options_config_keys.h`.
-const STOP_SPINNING: &str = "session.force_spinning_stop";
-
 /// Sessions of one graph.
 pub struct SessionPool {
     free: Mutex<Vec<Session>>,
@@ -31,9 +28,8 @@ impl SessionPool {
             let action = || format!("open `{}`", graph.display());
             let mut builder = Session::builder(&environment).map_err(failed(action()))?;
             builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
-            // Idle threads must not burn the cores that the rest of the server runs on; within a run, a thread that
-            // sleeps between two operators of some microseconds wakes up too late for the next.
-            builder = builder.with_config_entry(STOP_SPINNING, "1").map_err(failed(action()))?;
+            // Idle threads must not burn the cores that the rest of the server runs on.
+            builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
             let operators = attention::operators().map_err(failed(action()))?;
             builder = builder.with_operators(operators).map_err(failed(action()))?;
             builder.commit_from_file(graph).map_err(failed(action()))
