@@ -6,10 +6,10 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python stubs-python crash bench bench-ann bench-bank bench-growth bench-train bench-encode train clean
+.PHONY: help vendor build model demo test test-python stubs-python crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-train train clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 	@scripts/fetch-onnxruntime.sh
@@ -17,9 +17,10 @@ vendor: ## Fetch ONNX Runtime into vendor/, unless it is there.
 build: vendor ## Build the simbert command: target/release/simbert.
 	$(CARGO) build --release --locked
 
-model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless they are there and newer than its weights.
+model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless they are there and newer than what they are made of.
 
-$(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
+# The stamp's source names the format of the graphs: another format, another export.
+$(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json src/onnx/stamp.rs
 	$(SIMBERT) export $(MODEL)
 
 $(MODEL)/encoder.int8.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
@@ -71,6 +72,11 @@ bench-growth: target/peers $(if $(QUESTIONS),model) ## See how search time, buil
 
 BENCH_DATA = $(if $(SCALE),--scale $(SCALE)) $(if $(VECTORS),--vectors $(VECTORS)) \
 	$(if $(QUESTIONS),--questions $(QUESTIONS) --query-file $(QUERIES))
+
+bench-generate: model target/peers ## Time similar questions beside Hugging Face transformers, and compare logits. Fetches both with pip.
+	$(SIMBERT) export --int8 $(MODEL)
+	$(CARGO) build --release --locked --example generate
+	target/peers/bin/python benches/peers/generate.py $(BENCH_GENERATE)
 
 bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
 	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)

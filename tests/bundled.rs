@@ -77,5 +77,15 @@ fn generated_questions_are_on_topic_and_the_same_for_one_seed() {
         let mean = found.iter().map(|one| one.score).sum::<f32>() / found.len() as f32;
         assert!(mean >= 0.8, "{question}: mean cosine {mean}: {found:?}");
         assert_eq!(found, paraphraser.generate(&request).unwrap());
+        // With others beside it in every step, too.
+        let others = ["怎么开发票", "我要退款", "今天天气怎么样"]
+            .map(|text| GenerateRequest { text: text.to_owned(), ..request.clone() });
+        let samples = |request: &GenerateRequest| paraphraser.samples(request).unwrap();
+        let (alone, samples) = (samples(&request), &samples);
+        std::thread::scope(|scope| {
+            let mine = scope.spawn(|| samples(&request));
+            others.iter().for_each(|other| drop(scope.spawn(move || samples(other))));
+            assert_eq!(mine.join().unwrap(), alone);
+        });
     }
 }

@@ -75,6 +75,55 @@ fn it_judges_every_format_and_repeats_itself() {
     assert_ne!(without_labels["similarity"], json(&[&lines, "--seed", "1"])["similarity"]);
 }
 
+/// The command for a file: whole, stopped in the middle of a line, and started again.
+#[test]
+fn a_file_is_written_for_and_gone_on_with() {
+    judge(&["--help"]); // exports the model
+    let folder = tempfile::tempdir().unwrap();
+    let questions =
+        write(folder.path(), "q.tsv", "id\tquestion\na\t怎么修改密码\nb\t手机没有信号怎么办\nc\t如何退款\n");
+    let output = folder.path().join("similar.jsonl");
+    let model = data("model");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simbert"));
+        command.args(["generate", "--model", model.to_str().unwrap(), "-n", "12", "-k", "3"]).args(arguments);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let file = ["--file", &questions, "--output", output.to_str().unwrap()];
+    assert_eq!(run(&file), (Some(0), String::new(), String::new()));
+    let whole = std::fs::read_to_string(&output).unwrap();
+    let lines: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| line["id"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(lines[2]["text"], "如何退款");
+    for line in &lines {
+        let scores: Vec<f64> =
+            line["paraphrases"].as_array().unwrap().iter().map(|p| p["score"].as_f64().unwrap()).collect();
+        assert!((1..=3).contains(&scores.len()) && scores.is_sorted_by(|a, b| a >= b), "{line}");
+    }
+    // To standard output, and alone, it is the same.
+    assert_eq!(run(&["--file", &questions]).1, whole);
+    let alone = run(&["手机没有信号怎么办", "--json"]).1;
+    let alone: Vec<Value> = alone.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[1]["paraphrases"], Value::Array(alone));
+
+    for kept in [0, 5, whole.find('\n').unwrap(), whole.find('\n').unwrap() + 1, whole.len() - 1] {
+        std::fs::write(&output, &whole.as_bytes()[..kept]).unwrap();
+        let (code, _, message) = run(&file);
+        assert_eq!(code, Some(0), "{message}");
+        assert_eq!(std::fs::read_to_string(&output).unwrap(), whole, "{kept} bytes were left");
+    }
+    let (code, _, message) = run(&file);
+    assert!(code == Some(0) && message.contains("3 of 3 questions were done before"), "{message}");
+
+    let others = write(folder.path(), "other.txt", "怎么开发票\n");
+    let (code, _, message) = run(&["--file", &others, "--output", output.to_str().unwrap()]);
+    assert!(code == Some(1) && message.contains("is not the output of a run over"), "{message}");
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), whole, "and is left as it was");
+    assert_eq!(run(&[]).0, Some(2));
+    assert_eq!(run(&["甲", "--file", &questions]).0, Some(2));
+}
+
 #[test]
 fn the_lists_of_words_decide_what_is_a_question() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use simbert::model::{Arithmetic, Config, ModelDirectory, Pooling, Precision, Weights};
 use simbert::onnx::export;
-use simbert::runtime::{Decoder, Encoder, RuntimeOptions};
+use simbert::runtime::{Decoder, Encoder, Rows, RuntimeOptions};
 
 /// Least cosine of an int8 vector with its f32 vector, on a trained model.
 const LEAST: f32 = 0.99;
@@ -137,11 +137,16 @@ fn the_bundled_decoder_keeps_its_logits() {
     let target = encoder.tokenizer().sentence("卡不见了怎么挂失", 32).unwrap();
     let logits = |directory: &ModelDirectory| {
         let decoder = Decoder::open(directory, &options()).unwrap();
-        let (source, first) = decoder.read(&source).unwrap();
-        let mut cache = decoder.start(1).unwrap();
-        let mut all = vec![first.row(0).to_vec()];
-        for &token in &target[1..] {
-            all.push(decoder.step(&source, &mut cache, &[token]).unwrap().row(0).to_vec());
+        let mut cache = decoder.cache();
+        let (source_slots, mut target_slots) = (source.iter().map(|_| cache.take()).collect::<Vec<_>>(), Vec::new());
+        let mut rows = Rows::default();
+        rows.push_source(&source, &source_slots);
+        let mut all = Vec::new();
+        for (place, &token) in target[1..].iter().enumerate() {
+            let logits = decoder.step(&mut cache, &std::mem::take(&mut rows)).unwrap();
+            all.extend(logits.rows().unwrap().map(<[f32]>::to_vec));
+            target_slots.push(cache.take());
+            rows.push_target(token, source.len() + place, &source_slots, &target_slots);
         }
         all
     };

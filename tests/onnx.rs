@@ -5,15 +5,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use assert_cmd::cargo::CommandCargoExt;
 use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
-use simbert::model::{Bert, Config, ModelDirectory, Pooling, Precision, Weights};
+use simbert::model::{Arithmetic, Bert, Config, ModelDirectory, Pooling, Precision, Weights};
 use simbert::onnx::export;
-use simbert::runtime::{Decoder, Encoder, RuntimeOptions};
+use simbert::runtime::{Cache, Decoder, Encoder, Patience, Rows, RuntimeOptions, Slot, while_waited_for};
 use simbert::text::{Batch, Tokenizer};
 
 const TOLERANCE: f32 = 1e-4;
@@ -155,16 +156,11 @@ fn a_trained_model_agrees_with_candle() {
         let pair = encoder.tokenizer().pair(texts[0], texts[1], 64).unwrap();
         let (source, target) = pair.ids.split_at(pair.segments.iter().filter(|&&segment| segment == 0).count());
         let expected = candle_logits(&bert, source, target);
-        let (shared, mut logits) = decoder.read(source).unwrap();
-        let mut cache = decoder.start(1).unwrap();
-        for (step, expected) in expected.iter().enumerate() {
+        for (step, (found, expected)) in logits(&decoder, source, target).iter().zip(&expected).enumerate() {
             // Logits are sums over the width, so they are compared in proportion to their size.
             let size = expected.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
-            let difference = largest_difference(logits.row(0), expected) / size;
+            let difference = largest_difference(found, expected) / size;
             assert!(difference <= TOLERANCE, "step {step}: {difference}");
-            if let Some(token) = target.get(step) {
-                logits = decoder.step(&shared, &mut cache, &[*token]).unwrap();
-            }
         }
     }
 }
@@ -191,6 +187,50 @@ fn candle_logits(bert: &Bert, source: &[u32], target: &[u32]) -> Vec<Vec<f32>> {
     bert.logits(&rows).unwrap().to_vec2().unwrap()
 }
 
+/// The logits that the decoder's graph gives for each target token, one step after the other.
+fn logits(decoder: &Decoder, source: &[u32], target: &[u32]) -> Vec<Vec<f32>> {
+    let mut cache = decoder.cache();
+    let mut text = Text::read(&mut cache, source);
+    let mut all = step(decoder, &mut cache, &[&text]);
+    for &token in target {
+        text.write(&mut cache, token);
+        all.extend(step(decoder, &mut cache, &[&text]));
+    }
+    all
+}
+
+/// A source, and a target that grows.
+#[derive(Clone)]
+struct Text {
+    source: Vec<u32>,
+    target: Vec<u32>,
+    slots: [Vec<Slot>; 2],
+}
+
+impl Text {
+    fn read(cache: &mut Cache, source: &[u32]) -> Self {
+        let slots = source.iter().map(|_| cache.take()).collect();
+        Self { source: source.to_vec(), target: Vec::new(), slots: [slots, Vec::new()] }
+    }
+
+    fn write(&mut self, cache: &mut Cache, token: u32) {
+        self.target.push(token);
+        self.slots[1].push(cache.take());
+    }
+}
+
+/// One step of all of `texts`: those without a target are read.
+fn step(decoder: &Decoder, cache: &mut Cache, texts: &[&Text]) -> Vec<Vec<f32>> {
+    let mut rows = Rows::default();
+    for Text { source, target, slots: [source_slots, target_slots] } in texts {
+        match target.last() {
+            Some(&last) => rows.push_target(last, source.len() + target.len() - 1, source_slots, target_slots),
+            None => rows.push_source(source, source_slots),
+        }
+    }
+    decoder.step(cache, &rows).unwrap().rows().unwrap().map(<[f32]>::to_vec).collect()
+}
+
 #[test]
 fn logits_equal_those_of_candle_step_by_step() {
     let (_folder, directory, bert) = exported(Pooling::Pooler);
@@ -198,26 +238,110 @@ fn logits_equal_those_of_candle_step_by_step() {
     let tokenizer = Tokenizer::from_file(directory.tokenizer_path()).unwrap();
     for text in ["天地玄黄宇宙洪荒", ""] {
         let source = tokenizer.sentence(text, 32).unwrap();
-        let targets: [Vec<u32>; 3] = [vec![7, 9, 30, 12, 5], vec![6, 6, 6, 40, 41], vec![33, 21, 11, 10, 9]];
-        let expected: Vec<_> = targets.iter().map(|target| candle_logits(&bert, &source, target)).collect();
-
-        let (shared, first) = decoder.read(&source).unwrap();
-        assert_eq!(first.len(), 1);
-        assert!(largest_difference(first.row(0), &expected[0][0]) <= TOLERANCE);
-        let mut cache = decoder.start(targets.len()).unwrap();
-        let mut live = vec![0, 1, 2];
-        for step in 0..5 {
-            if step == 3 {
-                // The middle sample ends; the others change places.
-                cache.keep(&[2, 0]).unwrap();
-                live = vec![2, 0];
+        for target in [[7, 9, 30, 12, 5], [6, 6, 6, 40, 41]] {
+            let expected = candle_logits(&bert, &source, &target);
+            for (step, (found, expected)) in logits(&decoder, &source, &target).iter().zip(&expected).enumerate() {
+                let difference = largest_difference(found, expected);
+                assert!(difference <= TOLERANCE, "`{text}`, step {step}: {difference}");
             }
-            let tokens: Vec<u32> = live.iter().map(|&sample| targets[sample][step]).collect();
-            let logits = decoder.step(&shared, &mut cache, &tokens).unwrap();
-            assert_eq!(logits.len(), live.len());
-            for (row, &sample) in live.iter().enumerate() {
-                let difference = largest_difference(logits.row(row), &expected[sample][step + 1]);
-                assert!(difference <= TOLERANCE, "`{text}`, step {step}, sample {sample}: {difference}");
+        }
+    }
+}
+
+/// Two sources, of which one is read while the other's samples go on; samples that part from each other after a common
+/// beginning, which is in the cache once; slots that are given back and filled again.
+#[test]
+fn rows_of_many_samples_and_sources_do_not_disturb_each_other() {
+    let (_folder, directory, bert) = exported(Pooling::Pooler);
+    let decoder = Decoder::open(&directory, &options()).unwrap();
+    let sources: [&[u32]; 2] = [&[2, 8, 9, 10, 11, 3], &[2, 30, 31, 3]];
+    let targets: [&[u32]; 4] = [&[7, 9, 30, 12], &[7, 9, 31, 12], &[33, 21, 11, 10], &[5, 7]];
+    let expected: Vec<_> = targets
+        .iter()
+        .zip([0, 0, 0, 1])
+        .map(|(target, source)| candle_logits(&bert, sources[source], target))
+        .collect();
+    let same = |found: &[f32], expected: &[f32], what: &str| {
+        let difference = largest_difference(found, expected);
+        assert!(difference <= TOLERANCE, "{what}: {difference}");
+    };
+    let mut cache = decoder.cache();
+    // Something that was there before and is gone.
+    let gone = Text::read(&mut cache, &[2, 50, 51, 52, 3]);
+    step(&decoder, &mut cache, &[&gone]);
+    cache.release(&gone.slots[0]);
+    assert_eq!(cache.held(), 0);
+
+    let first = Text::read(&mut cache, sources[0]);
+    same(&step(&decoder, &mut cache, &[&first])[0], &expected[0][0], "the first source");
+    let (mut together, mut third) = (first.clone(), first.clone());
+    together.write(&mut cache, 7);
+    third.write(&mut cache, 33);
+    let mut second = Text::read(&mut cache, sources[1]);
+    let found = step(&decoder, &mut cache, &[&together, &second, &third]);
+    for (found, (target, step)) in found.iter().zip([(0, 1), (3, 0), (2, 1)]) {
+        same(found, &expected[target][step], "a source beside samples");
+    }
+    together.write(&mut cache, 9);
+    second.write(&mut cache, 5);
+    let found = step(&decoder, &mut cache, &[&second, &together]);
+    same(&found[0], &expected[3][1], "the second source's sample");
+    same(&found[1], &expected[0][2], "a common beginning");
+    assert_eq!(expected[0][2], expected[1][2]);
+    let mut parted = together.clone();
+    cache.hold(&together.slots[1], 1);
+    together.write(&mut cache, 30);
+    parted.write(&mut cache, 31);
+    third.write(&mut cache, 21);
+    second.write(&mut cache, 7);
+    let found = step(&decoder, &mut cache, &[&parted, &third, &together, &second]);
+    for (found, (target, step)) in found.iter().zip([(1, 3), (2, 2), (0, 3), (3, 2)]) {
+        same(found, &expected[target][step], "parted samples");
+    }
+    // The sample that is left sees what both had written.
+    cache.release(&parted.slots[1]);
+    together.write(&mut cache, 12);
+    same(&step(&decoder, &mut cache, &[&together])[0], &expected[0][4], "the last one");
+    for slots in [&together.slots[1], &third.slots[1], &second.slots[0], &second.slots[1], &first.slots[0]] {
+        cache.release(slots);
+    }
+    assert_eq!(cache.held(), 0);
+}
+
+#[test]
+fn a_cache_grows_without_losing_anything() {
+    let (_folder, directory, bert) = exported(Pooling::Pooler);
+    let decoder = Decoder::open(&directory, &options()).unwrap();
+    let mut cache = decoder.cache();
+    let mut text = Text::read(&mut cache, &[2, 8, 9, 3]);
+    step(&decoder, &mut cache, &[&text]);
+    let slots = cache.slots();
+    let others: Vec<Slot> = (0..slots * 3).map(|_| cache.take()).collect();
+    assert!(cache.slots() > slots * 3 && cache.held() == slots * 3 + 4, "{} {}", cache.slots(), cache.held());
+    cache.release(&others);
+    text.write(&mut cache, 7);
+    let found = step(&decoder, &mut cache, &[&text]);
+    assert!(largest_difference(&found[0], &candle_logits(&bert, &text.source, &text.target)[1]) <= TOLERANCE);
+}
+
+/// Bit for bit: a seed must give the same sentences whatever else the machine does.
+#[test]
+fn logits_do_not_depend_on_what_else_is_in_the_step() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
+        let directory = directory.clone().with_arithmetic(arithmetic);
+        export(&directory).unwrap();
+        let decoder = Decoder::open(&directory, &options()).unwrap();
+        let mut cache = decoder.cache();
+        let mut text = Text::read(&mut cache, &[2, 8, 9, 10, 11, 3]);
+        let others: Vec<Text> = (0..20).map(|i| Text::read(&mut cache, &[2, 12 + i, 13, 3])).collect();
+        for token in [None, Some(7), Some(30)] {
+            token.iter().for_each(|&token| text.write(&mut cache, token));
+            let alone = step(&decoder, &mut cache, &[&text]).remove(0);
+            for count in [1, 2, 7, 20] {
+                let texts: Vec<&Text> = others[..count].iter().chain([&text]).collect();
+                let found = step(&decoder, &mut cache, &texts).pop().unwrap();
+                assert!(found == alone, "{arithmetic:?}, {count}: {}", largest_difference(&found, &alone));
             }
         }
     }
@@ -227,16 +351,23 @@ fn logits_equal_those_of_candle_step_by_step() {
 fn the_decoder_refuses_what_does_not_fit() {
     let (_folder, directory, _) = exported(Pooling::Pooler);
     let decoder = Decoder::open(&directory, &options()).unwrap();
-    assert!(decoder.read(&[]).is_err());
-    assert!(decoder.read(&[60]).is_err());
-    assert!(decoder.read(&[5; 41]).is_err());
-    assert!(decoder.start(0).is_err());
-    let (source, _) = decoder.read(&[5; 40]).unwrap();
-    let mut cache = decoder.start(2).unwrap();
-    assert!(decoder.step(&source, &mut cache, &[5]).is_err(), "one token for two samples");
-    assert!(decoder.step(&source, &mut cache, &[5, 5]).is_err(), "no position is left");
-    assert!(cache.keep(&[2]).is_err());
-    assert!(cache.keep(&[]).is_err());
+    let mut cache = decoder.cache();
+    let mut refused = |ids: &[u32], target: Option<u32>| {
+        let mut text = Text::read(&mut cache, ids);
+        let mut rows = Rows::default();
+        match target {
+            Some(id) => {
+                text.write(&mut cache, id);
+                rows.push_target(id, text.source.len(), &text.slots[0], &text.slots[1]);
+            }
+            None => rows.push_source(ids, &text.slots[0]),
+        }
+        decoder.step(&mut cache, &rows).unwrap_err().to_string()
+    };
+    assert!(refused(&[60], None).contains("token id: expected below 60"));
+    assert!(refused(&[5; 41], None).contains("at most 40, received 41"));
+    assert!(refused(&[5; 40], Some(5)).contains("at most 40, received 41"));
+    assert!(decoder.step(&mut cache, &Rows::default()).unwrap_err().to_string().contains("at least 1"));
 }
 
 fn request(text: &str, seed: u64) -> GenerateRequest {
@@ -269,6 +400,146 @@ fn the_same_seed_writes_the_same() {
     assert!(paraphraser.generate(&all).unwrap().iter().all(|p| p.score >= least));
 }
 
+/// The same requests one after the other, from many threads at once, and as one list: bit for bit the same.
+#[test]
+fn requests_that_are_written_together_get_what_they_get_alone() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
+        let directory = directory.clone().with_arithmetic(arithmetic);
+        export(&directory).unwrap();
+        let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+        let mut requests: Vec<GenerateRequest> =
+            TEXTS.iter().filter(|text| !text.is_empty()).map(|text| request(text, 5)).collect();
+        requests[1].sampling.samples = 300; // more branches than a step has rows
+        requests[2].sampling.mask_source = 0.4;
+        requests[3].sampling.samples = 1;
+        requests[4].sampling.top_k = 0;
+        let samples = |request: &GenerateRequest| paraphraser.samples(request).unwrap();
+        let alone: Vec<Vec<String>> = requests.iter().map(samples).collect();
+        assert!(alone[1].len() > 150, "{}", alone[1].len());
+        let samples = &samples;
+        let together: Vec<Vec<String>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = requests.iter().map(|request| scope.spawn(move || samples(request))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(together == alone, "{arithmetic:?}");
+
+        requests.push(request(" ", 1));
+        let mut listed = Vec::new();
+        paraphraser
+            .generate_many(&requests, |place, result| {
+                listed.push((place, result.map(|found| found.len()).map_err(|e| e.to_string())));
+                Ok(())
+            })
+            .unwrap();
+        let places: Vec<usize> = listed.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, (0..requests.len()).collect::<Vec<_>>());
+        assert!(listed.pop().unwrap().1.unwrap_err().contains("blank"));
+        assert!(listed.iter().zip(&alone).all(|((_, found), alone)| *found == Ok(alone.len())), "{listed:?}");
+    }
+}
+
+/// A single branch for each sample is what the tree of common beginnings stands for.
+#[test]
+fn a_sample_is_the_same_whatever_samples_are_drawn_beside_it() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let drawn = |samples: usize| {
+        let mut wish = request("天地玄黄宇宙", 9);
+        wish.sampling.samples = samples;
+        paraphraser.samples(&wish).unwrap()
+    };
+    // Texts come in the order of the samples, each once, so fewer samples give a beginning of more.
+    let all = drawn(60);
+    for samples in [1, 2, 9, 33] {
+        let few = drawn(samples);
+        assert!(!few.is_empty() && all.starts_with(&few), "{samples}: {few:?} {all:?}");
+    }
+}
+
+#[test]
+fn work_stops_when_nobody_waits_any_more() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let mut endless = request("天地玄黄", 1);
+    endless.sampling =
+        Sampling { samples: 1000, max_tokens: 36, top_k: 0, top_p: 1.0, temperature: 9.0, ..endless.sampling };
+    let refused = while_waited_for(Arc::new(|| false), || paraphraser.generate(&endless));
+    assert!(refused.unwrap_err().to_string().contains("cancelled"));
+    let whole = {
+        let started = std::time::Instant::now();
+        paraphraser.samples(&endless).unwrap();
+        started.elapsed()
+    };
+    let gone = Arc::new(AtomicBool::new(false));
+    let waits = || -> Patience {
+        let gone = gone.clone();
+        Arc::new(move || !gone.load(Ordering::SeqCst))
+    };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let started = std::time::Instant::now();
+            let stopped = while_waited_for(waits(), || paraphraser.samples(&endless));
+            (stopped.unwrap_err().to_string(), started.elapsed())
+        });
+        std::thread::sleep(whole / 10);
+        gone.store(true, Ordering::SeqCst);
+        let (error, took) = waiting.join().unwrap();
+        assert!(error.contains("cancelled") && took < whole / 2, "{took:?} of {whole:?}: {error}");
+    });
+    // And the writer goes on with what comes next.
+    assert!(!paraphraser.generate(&request("宇宙", 1)).unwrap().is_empty());
+}
+
+#[test]
+fn a_list_ends_early_when_its_sink_fails_or_nobody_waits() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let requests = vec![request("天地玄黄", 1); 30];
+    let mut seen = 0;
+    let full = paraphraser.generate_many(&requests, |place, result| {
+        result?;
+        seen = place + 1;
+        if place == 2 { Err(simbert::Error::Internal("the disk is full".to_owned())) } else { Ok(()) }
+    });
+    assert!(seen == 3 && full.unwrap_err().to_string().contains("the disk is full"));
+    let gone = Arc::new(AtomicBool::new(false));
+    let (patience, mut seen) = (gone.clone(), 0);
+    let stopped = while_waited_for(Arc::new(move || !patience.load(Ordering::SeqCst)), || {
+        paraphraser.generate_many(&requests, |place, result| {
+            result?;
+            seen = place + 1;
+            gone.store(true, Ordering::SeqCst);
+            Ok(())
+        })
+    });
+    assert!(seen < 30 && stopped.unwrap_err().to_string().contains("cancelled"), "{seen}");
+}
+
+#[test]
+fn penalties_and_masks_make_other_samples() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let paraphraser = Paraphraser::open(&directory, &options()).unwrap();
+    let text = "天地玄黄宇宙洪荒";
+    let drawn = |change: &dyn Fn(&mut Sampling)| {
+        let mut wish = request(text, 2);
+        wish.sampling.top_k = 0;
+        change(&mut wish.sampling);
+        paraphraser.samples(&wish).unwrap()
+    };
+    let copied = |samples: &[String]| {
+        let characters = || samples.iter().flat_map(|sample| sample.chars());
+        characters().filter(|&c| text.contains(c)).count() as f64 / characters().count() as f64
+    };
+    let plain = drawn(&|_| {});
+    assert!(copied(&plain) > 0.02, "{plain:?}");
+    let mild = drawn(&|sampling| sampling.copy_penalty = 1.0);
+    assert!(copied(&mild) < copied(&plain), "{} {}", copied(&mild), copied(&plain));
+    assert_eq!(copied(&drawn(&|sampling| sampling.copy_penalty = 100.0)), 0.0);
+    let masked = drawn(&|sampling| sampling.mask_source = 0.5);
+    assert!(masked != plain && masked == drawn(&|sampling| sampling.mask_source = 0.5));
+}
+
 #[test]
 fn a_long_text_leaves_room_for_the_target() {
     let (_folder, directory, _) = exported(Pooling::Pooler);
@@ -285,7 +556,7 @@ fn a_request_out_of_range_is_refused() {
     let fine = request("天地", 1);
     fine.validate().unwrap();
     type Change = fn(&mut GenerateRequest);
-    let changes: [(&str, Change); 10] = [
+    let changes: [(&str, Change); 14] = [
         ("text", |r| r.text = " \n".to_owned()),
         ("k", |r| r.k = 0),
         ("min_score", |r| r.min_score = Some(f32::NAN)),
@@ -296,6 +567,10 @@ fn a_request_out_of_range_is_refused() {
         ("temperature", |r| r.sampling.temperature = f32::INFINITY),
         ("top_p", |r| r.sampling.top_p = 0.0),
         ("top_p", |r| r.sampling.top_p = f32::NAN),
+        ("copy_penalty", |r| r.sampling.copy_penalty = -0.1),
+        ("copy_penalty", |r| r.sampling.copy_penalty = f32::NAN),
+        ("mask_source", |r| r.sampling.mask_source = 0.91),
+        ("mask_source", |r| r.sampling.mask_source = f32::NAN),
     ];
     for (what, change) in changes {
         let mut bad = fine.clone();

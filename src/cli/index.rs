@@ -69,7 +69,7 @@ pub struct Index {
 
 /// [`QuestionFormat`] on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatName {
+pub enum FormatName {
     Csv,
     Tsv,
     Jsonl,

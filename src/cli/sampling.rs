@@ -24,6 +24,13 @@ pub struct SamplingArgs {
     /// Draw among the likeliest tokens whose probabilities reach P; 1 means all.
     #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p)]
     top_p: f32,
+    /// Make TEXT's own words less likely: P is taken off their logits, 0 to 100. 1 to 3 is felt.
+    #[arg(long, value_name = "P", default_value_t = Sampling::default().copy_penalty)]
+    copy_penalty: f32,
+    /// Hide this share of TEXT's words from the decoder, others for each of 8 groups of samples, 0 to 0.9: more variety,
+    /// and more nonsense.
+    #[arg(long, value_name = "SHARE", default_value_t = Sampling::default().mask_source)]
+    mask_source: f32,
     /// Same seed, same sentences.
     #[arg(long, value_name = "SEED", default_value_t = Sampling::default().seed)]
     seed: u64,
@@ -41,6 +48,8 @@ impl SamplingArgs {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
+            copy_penalty: self.copy_penalty,
+            mask_source: self.mask_source,
             seed: self.seed,
         }
     }

@@ -27,9 +27,10 @@ pub trait SentenceEncoder: Send + Sync {
 
 /// Writes questions that mean the same.
 pub trait QuestionWriter: Send + Sync {
-    /// Similar questions, best first, and how long it took.
+    /// Similar questions, best first, and how long it took. Ends soon once nobody waits
+    /// ([`waited_for`](crate::runtime::waited_for)).
     ///
     /// # Errors
-    /// The request is out of range, or the model fails.
+    /// The request is out of range, the model fails, or nobody waits any more.
     fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)>;
 }

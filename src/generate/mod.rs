@@ -1,9 +1,11 @@
 //! Similar questions from the decoder half: samplers, decode loop, dedupe, rank.
 
-mod decode;
+mod draft;
+mod many;
 mod paraphraser;
 mod sampler;
 mod wording;
+mod writer;
 
 pub use paraphraser::Paraphraser;
 pub use sampler::Sampler;
@@ -15,6 +17,13 @@ use crate::{Error, Result};
 
 /// Most samples of one request.
 pub const MAX_SAMPLES: usize = 1000;
+
+/// Largest [`Sampling::copy_penalty`]: more than any two logits differ by.
+pub const MAX_COPY_PENALTY: f32 = 100.0;
+/// Largest [`Sampling::mask_source`].
+pub const MAX_MASKED: f32 = 0.9;
+/// In how many ways the source of a request is masked.
+pub const READINGS: usize = 8;
 
 /// How the next token is drawn. The published SimBERT uses top-k 5, its later versions top-p 0.95.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -29,13 +38,27 @@ pub struct Sampling {
     pub top_k: usize,
     /// Then keep the likeliest tokens until their sum crosses p, the crossing one included; 1 keeps all.
     pub top_p: f32,
+    /// Taken off the logit of each piece of the source, 0 to 100: the higher, the more other words. 0 takes nothing off.
+    pub copy_penalty: f32,
+    /// Share of the source's pieces that a sample does not get to read, 0 to 0.9: others for each of [`READINGS`] groups
+    /// of samples. What is hidden has to be made up, so the higher, the more variety and the more nonsense.
+    pub mask_source: f32,
     /// Same seed, same output.
     pub seed: u64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { samples: 100, max_tokens: 32, temperature: 1.0, top_k: 5, top_p: 0.95, seed: 42 }
+        Self {
+            samples: 100,
+            max_tokens: 32,
+            temperature: 1.0,
+            top_k: 5,
+            top_p: 0.95,
+            copy_penalty: 0.0,
+            mask_source: 0.0,
+            seed: 42,
+        }
     }
 }
 
@@ -56,6 +79,12 @@ impl Sampling {
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::invalid("top_p", "above 0 and at most 1", self.top_p));
+        }
+        if !(0.0..=MAX_COPY_PENALTY).contains(&self.copy_penalty) {
+            return Err(Error::invalid("copy_penalty", format!("0 to {MAX_COPY_PENALTY}"), self.copy_penalty));
+        }
+        if !(0.0..=MAX_MASKED).contains(&self.mask_source) {
+            return Err(Error::invalid("mask_source", format!("0 to {MAX_MASKED}"), self.mask_source));
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::decode::decode;
 use super::wording::folded;
+use super::writer::Writer;
 use super::{GenerateRequest, Paraphrase};
 use crate::model::ModelDirectory;
 use crate::runtime::{Decoder, Encoder, RuntimeOptions};
@@ -18,6 +18,7 @@ const LEAST_SOURCE: usize = 3;
 pub struct Paraphraser {
     encoder: Arc<Encoder>,
     decoder: Arc<Decoder>,
+    writer: Arc<Writer>,
 }
 
 impl Paraphraser {
@@ -39,19 +40,22 @@ impl Paraphraser {
             let expected = format!("that of the encoder's model {}", encoder.fingerprint());
             return Err(Error::invalid("decoder", expected, format!("model {}", decoder.fingerprint())));
         }
-        Ok(Self { encoder, decoder })
+        let writer = Arc::new(Writer::start(&decoder, encoder.tokenizer())?);
+        Ok(Self { encoder, decoder, writer })
     }
 
     /// Similar questions, best first. Of the samples drawn, blanks, the input itself and all but the first of those
     /// that read alike are dropped (alike: but for width, case, spaces and punctuation). The `k` whose sentence vectors
     /// have the highest cosine with the input's are returned. A long input is cut off where the model's positions no
-    /// longer leave room for `max_tokens`.
+    /// longer leave room for `max_tokens`. Requests of several threads are written together, and what one gets does not
+    /// depend on the others.
     ///
     /// # Errors
-    /// The request is out of range, or the model fails.
+    /// The request is out of range, the model fails, or nobody waits any more, which is noticed before each step
+    /// ([`while_waited_for`](crate::runtime::while_waited_for)).
     pub fn generate(&self, request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
         request.validate()?;
-        let samples = self.sample(request)?;
+        let samples = self.samples(request)?;
         // The input goes first, to be compared with.
         let input = std::iter::once(request.text.as_str());
         let texts: Vec<&str> = input.chain(samples.iter().map(String::as_str)).collect();
@@ -61,8 +65,11 @@ impl Paraphraser {
         Ok(ranked(samples, &scores, request))
     }
 
-    /// The samples, each wording once.
-    fn sample(&self, request: &GenerateRequest) -> Result<Vec<String>> {
+    /// The samples of a request, each wording once, unranked, in the order in which they were drawn.
+    ///
+    /// # Errors
+    /// See [`Paraphraser::generate`].
+    pub fn samples(&self, request: &GenerateRequest) -> Result<Vec<String>> {
         let tokenizer = self.encoder.tokenizer();
         let most = self.decoder.positions().saturating_sub(LEAST_SOURCE);
         if request.sampling.max_tokens > most {
@@ -76,7 +83,7 @@ impl Paraphraser {
         let source = tokenizer.sentence(&request.text, limit)?;
         let mut seen = HashSet::from([String::new(), folded(&request.text)]);
         let mut samples = Vec::new();
-        for target in decode(&self.decoder, tokenizer, &source, &request.sampling)? {
+        for target in self.writer.write(source, &request.sampling)? {
             let text = tokenizer.decode(&target)?;
             if seen.insert(folded(&text)) {
                 samples.push(text);

@@ -1,4 +1,4 @@
-//! Draws a token from logits: temperature, then top-k, then top-p (nucleus sampling, arXiv 1904.09751).
+//! Draws tokens from logits: temperature, then top-k, then top-p (nucleus sampling, arXiv 1904.09751).
 
 use std::cmp::Ordering;
 
@@ -9,6 +9,10 @@ use super::Sampling;
 /// Tokens whose probability is below e^−25 (1.4e-11) of the likeliest one's are never drawn. It spares most of a
 /// vocabulary the exponential, and is far below what f32 logits tell apart.
 const LEAST_LOG_RATIO: f32 = -25.0;
+/// Up to so many of the likeliest tokens are found by insertion, more by a selection.
+const MOST_INSERTED: usize = 64;
+/// Logits that are passed over at one look if none of them is large.
+const BLOCK: usize = 64;
 /// How many of the likeliest tokens are sorted first to look for the end of the nucleus.
 const FIRST_LOOK: usize = 64;
 
@@ -20,8 +24,13 @@ pub struct Sampler {
     top_p: f64,
     /// Tokens that are never drawn, by id.
     banned: Vec<bool>,
+    /// Tokens whose logits are lowered by `penalty`, which is not below 0.
+    penalised: Vec<u32>,
+    penalty: f32,
+    /// The tokens that may come next, as they were last weighed, and the sum of their weights.
     candidates: Vec<Candidate>,
-    /// Tokens that are banned for one draw.
+    total: f64,
+    /// Tokens that are banned this once.
     refused: Vec<u32>,
 }
 
@@ -41,13 +50,31 @@ impl Sampler {
             top_k: sampling.top_k,
             top_p: f64::from(sampling.top_p),
             banned,
+            penalised: Vec::new(),
+            penalty: sampling.copy_penalty,
             candidates: Vec::new(),
+            total: 0.0,
             refused: Vec::new(),
         }
     }
 
-    /// Draws one id that is not among `refused`; `None` if all tokens are banned. `logits` are finite, `[vocabulary]`.
-    pub fn draw(&mut self, logits: &[f32], refused: &[u32], random: &mut impl Rng) -> Option<u32> {
+    /// Lowers the logits of `tokens` by the rule's `copy_penalty` from now on.
+    pub fn penalise(&mut self, tokens: &[u32]) {
+        self.penalised = if self.penalty > 0.0 { tokens.to_vec() } else { Vec::new() };
+        self.penalised.sort_unstable();
+        self.penalised.dedup();
+    }
+
+    /// What counts as the logit of token `id`.
+    fn lowered(&self, id: usize, logit: f32) -> f32 {
+        match self.penalised.binary_search(&(id as u32)) {
+            Ok(_) => logit - self.penalty,
+            Err(_) => logit,
+        }
+    }
+
+    /// Weighs the tokens that may come next, none of them among `refused`. `logits` are finite, `[vocabulary]`.
+    pub fn weigh(&mut self, logits: &[f32], refused: &[u32]) {
         self.refused.clear();
         for &id in refused {
             if let Some(banned) = self.banned.get_mut(id as usize)
@@ -56,12 +83,19 @@ impl Sampler {
                 self.refused.push(id);
             }
         }
-        self.collect(logits);
+        self.candidates.clear();
+        match self.top_k {
+            1..=MOST_INSERTED => self.collect_top_k(logits),
+            _ => self.collect(logits),
+        }
         self.refused.iter().for_each(|&id| self.banned[id as usize] = false);
-        self.keep_top_k();
         self.keep_top_p();
-        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
-        let mut left = random.random::<f64>() * total;
+        self.total = self.candidates.iter().map(|candidate| candidate.weight).sum();
+    }
+
+    /// Draws one of the weighed tokens; `None` if all are banned. May be called again for other draws of the same.
+    pub fn draw(&self, random: &mut impl Rng) -> Option<u32> {
+        let mut left = random.random::<f64>() * self.total;
         let drawn = self.candidates.iter().find(|candidate| {
             left -= candidate.weight;
             left < 0.0
@@ -70,18 +104,52 @@ impl Sampler {
         drawn.or(self.candidates.last()).map(|candidate| candidate.id)
     }
 
-    fn collect(&mut self, logits: &[f32]) {
-        self.candidates.clear();
-        let allowed = || logits.iter().zip(&self.banned).enumerate().filter(|(_, (_, banned))| !**banned);
-        let highest = allowed().map(|(_, (logit, _))| *logit).fold(f32::NEG_INFINITY, f32::max);
-        let found = allowed().filter_map(|(id, (logit, _))| {
-            let log_ratio = (logit - highest) / self.temperature;
-            (log_ratio > LEAST_LOG_RATIO).then(|| Candidate { id: id as u32, weight: f64::from(log_ratio).exp() })
+    /// The likeliest `top_k` tokens, in one look at each block's largest logit.
+    fn collect_top_k(&mut self, logits: &[f32]) {
+        let mut least = f32::NEG_INFINITY;
+        // Until it is weighed, a candidate's weight is its logit.
+        for (block, scores) in logits.chunks(BLOCK).enumerate() {
+            if largest(scores) <= least {
+                continue;
+            }
+            for (id, &logit) in (block * BLOCK..).zip(scores) {
+                // The penalty only lowers, so what is too low without it is too low.
+                if logit <= least || self.banned.get(id).is_none_or(|banned| *banned) {
+                    continue;
+                }
+                let logit = self.lowered(id, logit);
+                if logit > least {
+                    // Equals stay in the order of their ids.
+                    let place = self.candidates.partition_point(|other| other.weight >= f64::from(logit));
+                    self.candidates.truncate(self.top_k - 1);
+                    self.candidates.insert(place, Candidate { id: id as u32, weight: f64::from(logit) });
+                    if self.candidates.len() == self.top_k {
+                        least = self.candidates[self.top_k - 1].weight as f32;
+                    }
+                }
+            }
+        }
+        let highest = self.candidates.first().map_or(0.0, |first| first.weight as f32);
+        let temperature = self.temperature;
+        self.candidates.retain_mut(|candidate| match weight(candidate.weight as f32, highest, temperature) {
+            Some(weight) => {
+                candidate.weight = weight;
+                true
+            }
+            None => false,
         });
-        self.candidates.extend(found);
     }
 
-    fn keep_top_k(&mut self) {
+    fn collect(&mut self, logits: &[f32]) {
+        let allowed = || {
+            let all = logits.iter().zip(&self.banned).enumerate().filter(|(_, (_, banned))| !**banned);
+            all.map(|(id, (logit, _))| (id, self.lowered(id, *logit)))
+        };
+        let highest = allowed().map(|(_, logit)| logit).fold(f32::NEG_INFINITY, f32::max);
+        let found = allowed().filter_map(|(id, logit)| {
+            weight(logit, highest, self.temperature).map(|weight| Candidate { id: id as u32, weight })
+        });
+        self.candidates = found.collect();
         if (1..self.candidates.len()).contains(&self.top_k) {
             self.candidates.select_nth_unstable_by(self.top_k - 1, likeliest_first);
             self.candidates.truncate(self.top_k);
@@ -111,6 +179,22 @@ impl Sampler {
             (sorted, look) = (end, look * 4);
         }
     }
+}
+
+/// The probability of `logit`, up to a factor that makes that of `highest` 1; `None` if it is never drawn.
+fn weight(logit: f32, highest: f32, temperature: f32) -> Option<f64> {
+    let log_ratio = (logit - highest) / temperature;
+    (log_ratio > LEAST_LOG_RATIO).then(|| f64::from(log_ratio).exp())
+}
+
+/// The largest of `logits`, which are finite, in a loop that the compiler vectorises.
+fn largest(logits: &[f32]) -> f32 {
+    let (chunks, rest) = logits.as_chunks::<8>();
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let lanes = chunks
+        .iter()
+        .fold([f32::NEG_INFINITY; 8], |lanes, chunk| std::array::from_fn(|lane| larger(lanes[lane], chunk[lane])));
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
 /// Ties go by id, so that the outcome does not depend on how a selection moved things.
@@ -162,9 +246,10 @@ mod tests {
             let expected = exact(&logits, &banned, &rule);
             let mut sampler = Sampler::new(&rule, banned.clone());
             let mut random = ChaCha8Rng::seed_from_u64(7);
+            sampler.weigh(&logits, &[]);
             let (draws, mut counts) = (40_000, vec![0_u32; logits.len()]);
             for _ in 0..draws {
-                counts[sampler.draw(&logits, &[], &mut random).unwrap() as usize] += 1;
+                counts[sampler.draw(&mut random).unwrap() as usize] += 1;
             }
             let mut chi_squared = 0.0;
             for (count, p) in counts.iter().zip(&expected) {
@@ -184,7 +269,7 @@ mod tests {
         let logits: Vec<f32> = (0..1000).map(|i| ((i * 37 % 1000) as f32) / 500.0).collect();
         let (banned, rule) = (vec![false; 1000], sampling(1.0, 0, 0.9));
         let mut sampler = Sampler::new(&rule, banned.clone());
-        sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(1));
+        sampler.weigh(&logits, &[]);
         let mut kept: Vec<u32> = sampler.candidates.iter().map(|candidate| candidate.id).collect();
         kept.sort_unstable();
         let expected = exact(&logits, &banned, &rule);
@@ -198,20 +283,58 @@ mod tests {
         // Probabilities ½, ¼, ¼: p of 0.6 needs two of them.
         let logits = [2.0_f32.ln(), 0.0, 0.0];
         let mut sampler = Sampler::new(&sampling(1.0, 0, 0.6), vec![false; 3]);
-        sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(1));
+        sampler.weigh(&logits, &[]);
         assert_eq!(sampler.candidates.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]
     fn without_an_allowed_token_nothing_is_drawn() {
+        let draw = |sampler: &mut Sampler, logits: &[f32], refused: &[u32], seed| {
+            sampler.weigh(logits, refused);
+            sampler.draw(&mut ChaCha8Rng::seed_from_u64(seed))
+        };
         let mut sampler = Sampler::new(&Sampling::default(), vec![true; 2]);
-        assert_eq!(sampler.draw(&[0.0, 1.0], &[], &mut ChaCha8Rng::seed_from_u64(1)), None);
-        let mut sampler = Sampler::new(&sampling(1.0, 0, 1.0), vec![false; 2]);
-        for _ in 0..20 {
-            assert_eq!(sampler.draw(&[9.0, 1.0], &[0, 7], &mut ChaCha8Rng::seed_from_u64(1)), Some(1));
+        assert_eq!(draw(&mut sampler, &[0.0, 1.0], &[], 1), None);
+        for rule in [sampling(1.0, 0, 1.0), sampling(1.0, 5, 1.0)] {
+            let mut sampler = Sampler::new(&rule, vec![false; 2]);
+            assert!((0..20).all(|seed| draw(&mut sampler, &[9.0, 1.0], &[0, 7], seed) == Some(1)));
+            assert_eq!(draw(&mut sampler, &[9.0, 1.0], &[0, 1], 1), None);
+            assert_eq!(draw(&mut sampler, &[9.0, -9.0], &[], 1), Some(0), "for one look only");
         }
-        assert_eq!(sampler.draw(&[9.0, 1.0], &[0, 1], &mut ChaCha8Rng::seed_from_u64(1)), None);
-        assert_eq!(sampler.draw(&[9.0, -9.0], &[], &mut ChaCha8Rng::seed_from_u64(1)), Some(0), "for one draw only");
+    }
+
+    #[test]
+    fn a_penalty_lowers_the_tokens_that_it_is_for_and_no_others() {
+        let logits = [3.0, 2.0, 1.0, 0.0];
+        for top_k in [0, 4, 2] {
+            let mut sampler =
+                Sampler::new(&Sampling { copy_penalty: 2.5, ..sampling(1.0, top_k, 1.0) }, vec![false; 4]);
+            sampler.penalise(&[0, 3, 0]);
+            sampler.weigh(&logits, &[]);
+            let mut found = sampler.candidates.clone();
+            found.sort_unstable_by(likeliest_first);
+            let expected = [(1, 0.0), (2, -1.0), (0, -1.5), (3, -4.5)].map(|(id, log)| (id, f64::exp(log)));
+            assert_eq!(found.len(), if top_k == 2 { 2 } else { 4 });
+            for (found, (id, weight)) in found.iter().zip(expected) {
+                assert!(found.id == id && (found.weight - weight).abs() < 1e-6, "{top_k}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_to_the_likeliest_find_the_same() {
+        // Many equals, over several blocks, in no order.
+        let logits: Vec<f32> = (0..500).map(|i| ((i * 263 % 500) / 7) as f32 / 9.0).collect();
+        let banned: Vec<bool> = (0..500).map(|id| id % 5 == 0).collect();
+        for top_k in [1, 2, 5, 63, 64] {
+            let mut sampler = Sampler::new(&sampling(0.9, top_k, 1.0), banned.clone());
+            sampler.weigh(&logits, &[4]);
+            let inserted = std::mem::take(&mut sampler.candidates);
+            sampler.banned[4] = true;
+            sampler.collect(&logits);
+            sampler.candidates.sort_unstable_by(likeliest_first);
+            assert_eq!(inserted, sampler.candidates, "{top_k}");
+        }
     }
 
     proptest! {
@@ -224,7 +347,8 @@ mod tests {
             let rule = sampling(temperature, top_k, top_p);
             let expected = exact(&logits, &banned, &rule);
             let mut sampler = Sampler::new(&rule, banned);
-            let id = sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+            sampler.weigh(&logits, &[]);
+            let id = sampler.draw(&mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
             prop_assert!(expected[id as usize] > 0.0, "{} is outside of {:?}", id, expected);
             prop_assert!(top_k == 0 || sampler.candidates.len() <= top_k);
         }
@@ -234,7 +358,8 @@ mod tests {
             let logits: Vec<f32> = logits.into_iter().map(|x| x as f32).collect();
             let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sampler = Sampler::new(&sampling(1e-3, 0, 1.0), vec![false; logits.len()]);
-            let id = sampler.draw(&logits, &[], &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+            sampler.weigh(&logits, &[]);
+            let id = sampler.draw(&mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
             prop_assert_eq!(logits[id as usize], best);
         }
     }

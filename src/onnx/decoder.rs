@@ -1,19 +1,19 @@
-//! `decoder.onnx`: reads a run of tokens, tells what comes next, and hands out their keys and values.
+//! `decoder.onnx`: reads rows, each one token of any text, and tells what comes next.
 //!
-//! The tokens of one run see each other, the sample's own earlier tokens (`past`), and the source, whose keys and
-//! values all samples share (batch 1, broadcast). That is the whole UniLM mask, so none is needed:
-//! - **source**: one sample, all source tokens in one run, nothing before them. Its `present` is the `source` of
-//!   every later run, its logits (at the source's `[SEP]`) predict the first target token.
-//! - **step**: n samples, one token each; `past` grows by one.
+//! The graph knows of no samples. Keys and values of all tokens lie in a cache, `[slots, hidden]` for each layer, and
+//! each row names those it sees: for a row of a source all of that source, for a row of a sample its source and the
+//! sample up to itself. That is UniLM's mask, so none is needed; sources are read and samples go on in one run, and what
+//! samples have in common is there once. A place below `slots` names a slot, one from there on the row of this run.
 //!
 //! | | name | type | shape |
 //! |---|---|---|---|
-//! | in | `input_ids` | i64 | `[samples, tokens]` |
-//! | in | `positions`, `segments` | i64, the same for all samples | `[tokens]` |
-//! | in | `source.{layer}.key`, `.value` | f32 | `[1, heads, source, head]` |
-//! | in | `past.{layer}.key`, `.value` | f32 | `[samples, heads, past, head]` |
-//! | out | `logits` after the last token | f32 | `[samples, vocabulary]` |
-//! | out | `present.{layer}.key`, `.value` | f32 | `[samples, heads, past + tokens, head]` |
+//! | in | `input_ids`, `positions`, `segments` | i64 | `[rows]` |
+//! | in | `reads`: the places that rows see, one row after the other | i64 | `[reads]` |
+//! | in | `ends`: where those of each row end | i64 | `[rows]` |
+//! | in | `asked`: rows whose next token is wanted | i64 | `[asked]` |
+//! | in | `past.{layer}.key`, `.value`: the cache | f32 | `[slots, hidden]` |
+//! | out | `logits` of the next token | f32 | `[asked, vocabulary]` |
+//! | out | `new.{layer}.key`, `.value`, to go into the cache | f32 | `[rows, hidden]` |
 
 use super::graph::{Dim, GraphBuilder, Value};
 use super::layers::Layers;
@@ -22,8 +22,10 @@ use super::weights::WeightFile;
 use crate::Result;
 use crate::model::Config;
 
-/// Past the end of every dimension.
-const END: i64 = i64::MAX;
+/// Domain and name of the attention over a cache, which the runtime brings along: each head of a query's softmax over
+/// the keys at its places, times the values there. Inputs: queries, new keys, new values, past keys, past values,
+/// `reads`, `ends`; attribute: `heads`.
+pub const GATHERED_ATTENTION: (&str, &str) = ("simbert", "GatheredAttention");
 
 /// The graph of the decoder.
 ///
@@ -31,19 +33,22 @@ const END: i64 = i64::MAX;
 /// `weights` lacks a tensor.
 pub fn decoder<'w>(config: &Config, weights: &'w WeightFile) -> Result<GraphBuilder<'w>> {
     let mut graph = GraphBuilder::new("decoder", "Next-token logits of a SimBERT.", weights);
-    let ids = graph.input_i64("input_ids", &[Dim::Any("samples"), Dim::Any("tokens")]);
-    let positions = graph.input_i64("positions", &[Dim::Any("tokens")]);
-    let segments = graph.input_i64("segments", &[Dim::Any("tokens")]);
+    let rows = [Dim::Any("rows")];
+    let ids = graph.input_i64("input_ids", &rows);
+    let positions = graph.input_i64("positions", &rows);
+    let segments = graph.input_i64("segments", &rows);
+    let reads = graph.input_i64("reads", &[Dim::Any("reads")]);
+    let ends = graph.input_i64("ends", &rows);
+    let asked = graph.input_i64("asked", &[Dim::Any("asked")]);
     let mut net = Layers { graph: &mut graph, config };
 
     let mut x = embed(&mut net, &ids, &positions, &segments)?;
     for layer in 0..config.num_hidden_layers {
-        x = decoder_layer(&mut net, layer, &x)?;
+        x = decoder_layer(&mut net, layer, &x, [&reads, &ends])?;
     }
-    let last = net.tokens(&x, -1, END);
-    let last = net.without_tokens(&last);
+    let last = net.graph.op("Gather", &[&x, &asked], &[]);
     let logits = head(&mut net, &last)?;
-    graph.output(&logits, "logits", &[Dim::Any("samples"), Dim::Fixed(config.vocab_size)]);
+    graph.output(&logits, "logits", &[Dim::Any("asked"), Dim::Fixed(config.vocab_size)]);
     Ok(graph)
 }
 
@@ -55,39 +60,21 @@ fn embed(net: &mut Layers<'_, '_>, ids: &Value, positions: &Value, segments: &Va
     net.embed(ids, &positions, &segments)
 }
 
-fn decoder_layer(net: &mut Layers<'_, '_>, layer: usize, x: &Value) -> Result<Value> {
-    let (heads, head) = (Dim::Fixed(net.config.num_attention_heads), Dim::Fixed(net.config.head_size()));
-    let new = net.heads(layer, x, x)?;
-    let own = |net: &mut Layers<'_, '_>, new: &Value, part: &str| {
-        let shape = [Dim::Any("samples"), heads, Dim::Any("past"), head];
-        let past = net.graph.input_f32(&format!("past.{layer}.{part}"), &shape);
-        let own = net.graph.op("Concat", &[&past, new], &[Attribute::int("axis", 2)]);
-        let name = format!("present.{layer}.{part}");
-        net.graph.output(&own, &name, &[Dim::Any("samples"), heads, Dim::Any("present"), head])
+fn decoder_layer(net: &mut Layers<'_, '_>, layer: usize, x: &Value, [reads, ends]: [&Value; 2]) -> Result<Value> {
+    let hidden = Dim::Fixed(net.config.hidden_size);
+    let [query, key, value] = net.projections(layer, x)?;
+    let mut cached = |new: &Value, part: &str| {
+        let past = net.graph.input_f32(&format!("past.{layer}.{part}"), &[Dim::Any("slots"), hidden]);
+        (net.graph.output(new, &format!("new.{layer}.{part}"), &[Dim::Any("rows"), hidden]), past)
     };
-    let source_shape = [Dim::Fixed(1), heads, Dim::Any("source"), head];
-    let source_key = net.graph.input_f32(&format!("source.{layer}.key"), &source_shape);
-    let source_value = net.graph.input_f32(&format!("source.{layer}.value"), &source_shape);
-    let own_key = own(net, &new.key, "key");
-    let own_value = own(net, &new.value, "value");
-
-    // One softmax over both, each part multiplied in its own place: nothing of the source is copied per sample.
-    let to_source = net.products(&new.query, &source_key);
-    let to_own = net.products(&new.query, &own_key);
-    let products = net.graph.op("Concat", &[&to_source, &to_own], &[Attribute::int("axis", -1)]);
-    let scores = net.scaled(&products);
-    let weights = net.graph.op("Softmax", &[&scores], &[Attribute::int("axis", -1)]);
-    let count = net.graph.op("Shape", &[&source_key], &[Attribute::int("start", 2), Attribute::int("end", 3)]);
-    let (start, end, axis) = (net.graph.ints(&[0]), net.graph.ints(&[END]), net.graph.ints(&[-1]));
-    let on_source = net.graph.op("Slice", &[&weights, &start, &count, &axis], &[]);
-    let on_own = net.graph.op("Slice", &[&weights, &count, &end, &axis], &[]);
-    let from_source = net.graph.op("MatMul", &[&on_source, &source_value], &[]);
-    let from_own = net.graph.op("MatMul", &[&on_own, &own_value], &[]);
-    let context = net.graph.op("Add", &[&from_source, &from_own], &[]);
-    net.after_attention(layer, &context, x)
+    let ((key, past_key), (value, past_value)) = (cached(&key, "key"), cached(&value, "value"));
+    let inputs = [&query, &key, &value, &past_key, &past_value, reads, ends];
+    let heads = Attribute::int("heads", net.config.num_attention_heads as i64);
+    let context = net.graph.op_of(GATHERED_ATTENTION.0, GATHERED_ATTENTION.1, &inputs, &[heads]);
+    net.after_joined_heads(layer, &context, x)
 }
 
-/// The language-model head over `[samples, hidden]`; its matrix is the word embedding, read in place.
+/// The language-model head over `[asked, hidden]`; its matrix is the word embedding, read in place.
 fn head(net: &mut Layers<'_, '_>, x: &Value) -> Result<Value> {
     let x = net.linear(x, "cls.predictions.transform.dense")?;
     let x = net.gelu(&x);

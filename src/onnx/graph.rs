@@ -1,6 +1,6 @@
 //! Builds one ONNX graph, node by node.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use prost::Message;
 
@@ -12,8 +12,10 @@ use crate::{Error, Result};
 const OPSET: i64 = 20;
 /// The file format that came with that operator set.
 const IR_VERSION: i64 = 9;
-/// ONNX Runtime's own operators, and their version.
-const CONTRIB: (&str, i64) = ("com.microsoft", 1);
+/// ONNX Runtime's own operators.
+pub const CONTRIB: &str = "com.microsoft";
+/// The version of every set of operators that is not the standard's.
+const OTHER_OPSET: i64 = 1;
 
 /// The name of a tensor inside a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +71,9 @@ impl<'w> GraphBuilder<'w> {
         self.node(None, kind, inputs, attribute)
     }
 
-    /// Applies an operator of ONNX Runtime's own with one output.
-    pub fn contrib_op(&mut self, kind: &str, inputs: &[&Value]) -> Value {
-        self.node(Some(CONTRIB.0), kind, inputs, &[])
+    /// Applies an operator with one output that is not of the standard but of `domain`.
+    pub fn op_of(&mut self, domain: &str, kind: &str, inputs: &[&Value], attribute: &[Attribute]) -> Value {
+        self.node(Some(domain), kind, inputs, attribute)
     }
 
     fn node(&mut self, domain: Option<&str>, kind: &str, inputs: &[&Value], attribute: &[Attribute]) -> Value {
@@ -163,9 +165,8 @@ impl<'w> GraphBuilder<'w> {
         let set =
             |domain: &str, version| proto::OperatorSet { domain: Some(domain.to_owned()), version: Some(version) };
         let mut opset_import = vec![set("", OPSET)];
-        if self.graph.node.iter().any(|node| node.domain.is_some()) {
-            opset_import.push(set(CONTRIB.0, CONTRIB.1));
-        }
+        let domains: BTreeSet<&str> = self.graph.node.iter().filter_map(|node| node.domain.as_deref()).collect();
+        opset_import.extend(domains.into_iter().map(|domain| set(domain, OTHER_OPSET)));
         proto::Model {
             ir_version: Some(IR_VERSION),
             producer_name: Some(env!("CARGO_PKG_NAME").to_owned()),

@@ -5,7 +5,7 @@
 //! `step = max|x| / 127`, `q = round(x / step) + 128`. The product of integers is exact; `step` and the scale of each
 //! output channel bring it back to f32.
 
-use super::graph::{GraphBuilder, Value};
+use super::graph::{CONTRIB, GraphBuilder, Value};
 use super::proto::{Attribute, element};
 use crate::Result;
 use crate::model::Config;
@@ -87,7 +87,7 @@ impl Layers<'_, '_> {
                 let (step, middle) = (self.graph.float(LEVELS.recip()), self.graph.zero_point(false, MIDDLE));
                 let zero = self.graph.zero_point(true, 0);
                 let inputs = [rows, weight, &step, &scale, &middle, &zero];
-                let product = self.graph.contrib_op("MatMulIntegerToFloat", &inputs);
+                let product = self.graph.op_of(CONTRIB, "MatMulIntegerToFloat", &inputs, &[]);
                 Ok(self.graph.op("Mul", &[&product, largest], &[]))
             }
         }
@@ -144,6 +144,14 @@ impl Layers<'_, '_> {
         Ok(Heads { query: part(&asking, "query")?, key: part(&all, "key")?, value: part(&all, "value")? })
     }
 
+    /// Queries, keys and values of layer `layer`, each `[.., hidden]` as `x` is.
+    pub fn projections(&mut self, layer: usize, x: &Value) -> Result<[Value; 3]> {
+        let prefix = format!("encoder.layer.{layer}.attention.self");
+        let x = self.operand(x, &prefix)?;
+        let mut part = |name: &str| self.linear_of(&x, &format!("{prefix}.{name}"));
+        Ok([part("query")?, part("key")?, part("value")?])
+    }
+
     /// `q · kᵀ`, not yet scaled: `[batch, heads, queries, keys]`.
     pub fn products(&mut self, query: &Value, key: &Value) -> Value {
         let turned = self.graph.op("Transpose", &[key], &[Attribute::ints("perm", &[0, 1, 3, 2])]);
@@ -159,11 +167,16 @@ impl Layers<'_, '_> {
     /// What follows attention in layer `layer`: `context` is `[batch, heads, tokens, head]`, `residual` and the
     /// result are `[batch, tokens, hidden]`.
     pub fn after_attention(&mut self, layer: usize, context: &Value, residual: &Value) -> Result<Value> {
-        let prefix = format!("encoder.layer.{layer}");
         let rows = self.swap_tokens_and_heads(context);
         let shape = self.graph.ints(&[0, 0, self.config.hidden_size as i64]);
         let joined = self.graph.op("Reshape", &[&rows, &shape], &[]);
-        let attended = self.linear(&joined, &format!("{prefix}.attention.output.dense"))?;
+        self.after_joined_heads(layer, &joined, residual)
+    }
+
+    /// What follows attention in layer `layer`, all `[.., hidden]`.
+    pub fn after_joined_heads(&mut self, layer: usize, context: &Value, residual: &Value) -> Result<Value> {
+        let prefix = format!("encoder.layer.{layer}");
+        let attended = self.linear(context, &format!("{prefix}.attention.output.dense"))?;
         let sum = self.graph.op("Add", &[&attended, residual], &[]);
         let attended = self.norm(&sum, &format!("{prefix}.attention.output.LayerNorm"))?;
         let inner = self.linear(&attended, &format!("{prefix}.intermediate.dense"))?;

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Arithmetic, ModelDirectory};
 use crate::{Error, Result};
 
+pub use decoder::GATHERED_ATTENTION;
 pub use stamp::Stamp;
 pub use stored::{Stored, stored};
 use weights::WeightFile;

@@ -10,7 +10,7 @@ use crate::model::{Config, ModelDirectory};
 use crate::{Error, Result};
 
 /// Goes up when graphs of an older program no longer serve a newer one.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 const KEYS: [&str; 3] = ["simbert.format", "simbert.fingerprint", "simbert.shape"];
 const WEIGHT_BYTES: &str = "simbert.weight_bytes";

@@ -56,7 +56,7 @@ impl Batcher {
     /// # Errors
     /// The network fails, or nobody waits any more.
     pub fn encode(&self, rows: Vec<Vec<u32>>) -> Result<Answer> {
-        let call = Arc::new(Call::new(rows, patience::current()));
+        let call = Arc::new(Call::new(rows, patience::patience()));
         if !call.rows.is_empty() {
             if let Some(queue) = &mut *self.shared.queue.lock() {
                 queue.push(Arc::clone(&call));

@@ -8,7 +8,7 @@ use ort::value::TensorRef;
 use rayon::prelude::*;
 
 use super::batcher::Batcher;
-use super::cache::{CacheUse, VectorCache};
+use super::vector_cache::{CacheUse, VectorCache};
 use super::weights::SharedWeights;
 use super::{RuntimeOptions, batcher, failed, pool};
 use crate::model::{Config, ModelDirectory};

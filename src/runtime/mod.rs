@@ -1,5 +1,6 @@
 //! ONNX Runtime sessions: the encoder and the decoder of an exported model directory.
 
+mod attention;
 mod batcher;
 mod cache;
 mod call;
@@ -9,16 +10,18 @@ mod library;
 mod patience;
 mod pool;
 mod queue;
+mod vector_cache;
 mod weights;
 
 use std::path::PathBuf;
 
 use crate::Error;
 
-pub use cache::CacheUse;
-pub use decoder::{Cache, Decoder, Logits, Source};
+pub use cache::{Cache, Rows, Slot};
+pub use decoder::{Decoder, Logits};
 pub use encoder::{EncodeTimings, Encoded, Encoder};
-pub use patience::{Patience, waited_for, while_waited_for};
+pub use patience::{Patience, patience, waited_for, while_waited_for};
+pub use vector_cache::CacheUse;
 
 /// How a model is run.
 #[derive(Debug, Clone, PartialEq, Eq)]

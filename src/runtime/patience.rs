@@ -13,8 +13,9 @@ thread_local! {
     static CURRENT: RefCell<Option<Patience>> = const { RefCell::new(None) };
 }
 
-/// Does `work` on this thread for a caller who may leave: what it asks an [`Encoder`](super::Encoder) for is dropped
-/// unread, as [`Error::Cancelled`](crate::Error::Cancelled), once nobody waits.
+/// Does `work` on this thread for a caller who may leave: what it asks an [`Encoder`](super::Encoder) or a
+/// [`Paraphraser`](crate::generate::Paraphraser) for ends as [`Error::Cancelled`](crate::Error::Cancelled) once nobody
+/// waits.
 pub fn while_waited_for<T>(patience: Patience, work: impl FnOnce() -> T) -> T {
     /// Puts back what was there, even when `work` panics.
     struct Before(Option<Patience>);
@@ -29,11 +30,11 @@ pub fn while_waited_for<T>(patience: Patience, work: impl FnOnce() -> T) -> T {
 
 /// Whether somebody waits for what this thread does; true where nobody was named.
 pub fn waited_for() -> bool {
-    current().is_none_or(|waited_for| waited_for())
+    patience().is_none_or(|waited_for| waited_for())
 }
 
 /// Who waits for what this thread does; none where nobody was named.
-pub(super) fn current() -> Option<Patience> {
+pub fn patience() -> Option<Patience> {
     CURRENT.with_borrow(Clone::clone)
 }
 
@@ -43,12 +44,12 @@ mod tests {
 
     #[test]
     fn it_is_in_force_while_the_work_runs() {
-        assert!(current().is_none());
+        assert!(patience().is_none());
         while_waited_for(Arc::new(|| false), || {
-            assert!(!current().unwrap()());
-            while_waited_for(Arc::new(|| true), || assert!(current().unwrap()()));
-            assert!(!current().unwrap()());
+            assert!(!patience().unwrap()());
+            while_waited_for(Arc::new(|| true), || assert!(patience().unwrap()()));
+            assert!(!patience().unwrap()());
         });
-        assert!(current().is_none());
+        assert!(patience().is_none());
     }
 }

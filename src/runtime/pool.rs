@@ -8,7 +8,7 @@ use ort::session::Session;
 use parking_lot::{Condvar, Mutex};
 
 use super::weights::SharedWeights;
-use super::{RuntimeOptions, failed, library};
+use super::{RuntimeOptions, attention, failed, library};
 use crate::Result;
 use crate::onnx::stored;
 
@@ -32,6 +32,8 @@ pub fn sessions(
         builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
         // Idle threads must not burn the cores that the rest of the server runs on.
         builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
+        let operators = attention::operators().map_err(failed(action()))?;
+        builder = builder.with_operators(operators).map_err(failed(action()))?;
         weights.give(builder, &file, &wanted)?.commit_from_file(graph).map_err(failed(action()))
     };
     Ok(((0..count).map(|_| open()).collect::<Result<_>>()?, weights))
@@ -41,6 +43,7 @@ pub fn sessions(
 pub struct SessionPool {
     free: Mutex<Vec<Session>>,
     returned: Condvar,
+    size: usize,
     _weights: Arc<SharedWeights>,
 }
 
@@ -52,7 +55,12 @@ impl SessionPool {
     pub fn open(graph: &Path, options: &RuntimeOptions) -> Result<Self> {
         let (sessions, threads) = options.resolved();
         let (free, weights) = self::sessions(graph, options, sessions, threads)?;
-        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), _weights: weights })
+        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), size: sessions, _weights: weights })
+    }
+
+    /// How many sessions there are.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Waits for a free session.

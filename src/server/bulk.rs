@@ -77,17 +77,11 @@ enum Pause {
 impl Intake {
     async fn run(mut self, deadline: Option<Deadline>) {
         let replies = self.replies.clone();
-        let end = async {
-            match deadline {
-                Some(Deadline(at)) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         // When the caller leaves or its deadline passes, what was read but not written is dropped: it was never
         // acknowledged. A batch that is being written is written to its end.
         let result = tokio::select! {
             result = self.take_in() => result,
-            () = end => Err(calls::exceeded()),
+            () = calls::deadline(deadline) => Err(calls::exceeded()),
             () = replies.closed() => return,
         };
         tracing::info!(
@@ -196,7 +190,7 @@ impl Intake {
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             let bank = bank.clone();
-            let (outcome, failures) = self.context.gate.run_patiently(move || write(&bank, batch)).await?;
+            let (outcome, failures) = self.context.gate.run_to_its_end(move || write(&bank, batch)).await?;
             self.progress.inserted += outcome.inserted;
             self.progress.updated += outcome.updated;
             self.progress.failures.extend(failures);

@@ -63,6 +63,14 @@ where
     }
 }
 
+/// Ends at the deadline of a call, and never where it has none.
+pub(super) async fn deadline(deadline: Option<Deadline>) {
+    match deadline {
+        Some(Deadline(at)) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What a caller hears whose deadline has passed.
 pub(super) fn exceeded() -> Status {
     Status::deadline_exceeded("the call's deadline passed before the work was done; allow more time, or ask for less")

@@ -46,7 +46,7 @@ impl Gate {
         self.run_seated(Some(seat), work).await
     }
 
-    /// [`Gate::run`] for work that would rather wait than be turned away: the batches of a stream.
+    /// [`Gate::run`] for work that would rather wait than be turned away: that of a stream.
     ///
     /// # Errors
     /// INTERNAL when `work` panics; else its own error.
@@ -55,6 +55,17 @@ impl Gate {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T, Status> {
         self.run_seated(None, work).await.map(|(result, _)| result)
+    }
+
+    /// [`Gate::run_patiently`] for work that is done to its end once it has begun, whoever has left: a batch of a stream.
+    ///
+    /// # Errors
+    /// INTERNAL when `work` panics; else its own error.
+    pub async fn run_to_its_end<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T, Status> {
+        self.run_patiently(|| while_waited_for(Arc::new(|| true), work)).await
     }
 
     async fn run_seated<T: Send + 'static>(
@@ -66,15 +77,13 @@ impl Gate {
         let turn = self.running.clone().acquire_owned().await.map_err(|_| fault("the gate is closed"))?;
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();
-        let patient = seat.is_none(); // a batch of a stream is written to its end
         let gone = CancellationToken::new();
         let _leaving = gone.clone().drop_guard(); // this future is dropped when the caller leaves or its deadline passes
         tokio::task::spawn_blocking(move || {
             let _permits = (seat, turn); // held until the work ends, even if its caller leaves
             if !reply.is_closed() {
                 let waited = entered.elapsed();
-                let result =
-                    while_waited_for(Arc::new(move || patient || !gone.is_cancelled()), || span.in_scope(work));
+                let result = while_waited_for(Arc::new(move || !gone.is_cancelled()), || span.in_scope(work));
                 let _ = reply.send(result.map(|value| (value, waited))); // the caller may have gone
             }
         });

@@ -8,7 +8,7 @@
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
 //! | `status` | errors become statuses |
-//! | `embedding`, `bank`, `question`, `bulk`, `search`, `paraphrase` | the services |
+//! | `embedding`, `bank`, `question`, `bulk`, `search`, `paraphrase`, `many` | the services |
 //! | `snapshot`, `restore`, `transfer` | the streams of `bank`, and what both need |
 //! | [`Client`] | the other end of the line |
 
@@ -21,6 +21,7 @@ mod convert;
 mod embedding;
 mod gate;
 pub mod limits;
+mod many;
 mod options;
 mod paraphrase;
 pub mod proto;

@@ -1,10 +1,11 @@
 //! `ParaphraseService`.
 
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
 use super::proto::paraphrase_service_server::ParaphraseService;
-use super::{convert, proto};
+use super::{convert, many, proto};
 
 /// Writes similar questions.
 pub(super) struct Paraphrases(pub Context);
@@ -21,5 +22,14 @@ impl ParaphraseService for Paraphrases {
             paraphrases: paraphrases.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(timings, waited)),
         }))
+    }
+
+    type GenerateManyStream = ReceiverStream<Result<proto::GenerateManyResponse, Status>>;
+
+    async fn generate_many(
+        &self,
+        request: Request<proto::GenerateManyRequest>,
+    ) -> Result<Response<Self::GenerateManyStream>, Status> {
+        Ok(Response::new(many::start(self.0.clone(), request)?))
     }
 }

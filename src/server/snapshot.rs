@@ -84,16 +84,10 @@ impl Taken {
 
 impl Sending {
     async fn run(self, deadline: Option<Deadline>) {
-        let end = async {
-            match deadline {
-                Some(Deadline(at)) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         // However it ends, copying that still runs ends at its next step, and the file goes.
         let result = tokio::select! {
             result = self.send() => result,
-            () = end => Err(calls::exceeded()),
+            () = calls::deadline(deadline) => Err(calls::exceeded()),
             () = self.context.stopping.cancelled() => Err(transfer::shutting_down()),
             () = self.replies.closed() => return tracing::info!(bank = %self.bank, "the caller left a snapshot"),
         };

@@ -16,7 +16,7 @@ fn calibration(fingerprint: &str) -> Calibration {
 /// The folder of [`Served::with_questions`] behind a calibrated engine.
 async fn calibrated() -> Served {
     let folder = Served::with_questions().await.stop().await;
-    let engine = engine(folder.path(), "fake").with_writer(std::sync::Arc::new(FakeWriter));
+    let engine = engine(folder.path(), "fake").with_writer(std::sync::Arc::new(FakeWriter::default()));
     Served::serve(engine.with_calibration(calibration("fake")).unwrap(), folder, options()).await
 }
 

@@ -1,9 +1,12 @@
 //! An encoder and a writer without a model: texts that share characters have similar vectors. Some texts make trouble on purpose.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use simbert::engine::{QuestionWriter, SentenceEncoder, Timings};
 use simbert::generate::{GenerateRequest, Paraphrase};
+use simbert::runtime::waited_for;
 use simbert::{Error, Result};
 
 /// A text that takes [`SLOWNESS`] to encode.
@@ -64,11 +67,28 @@ impl SentenceEncoder for FakeEncoder {
     }
 }
 
+/// A text that is written on and on, until nobody waits any more.
+pub const ENDLESS: &str = "an endless text";
+
 /// Appends endings to the question, as many as there are samples.
-pub struct FakeWriter;
+#[derive(Default)]
+pub struct FakeWriter {
+    /// How often it stopped since nobody waited.
+    pub stopped: Arc<AtomicUsize>,
+}
 
 impl QuestionWriter for FakeWriter {
     fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+        if request.text == ENDLESS {
+            while waited_for() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.stopped.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Cancelled { what: "the writing".to_owned() });
+        }
+        if request.text == REFUSED {
+            return Err(Error::invalid("text", "another one", REFUSED));
+        }
         let phrase = |i| Paraphrase { text: format!("{}{i}", request.text), score: 0.99 - 0.01 * i as f32 };
         let all = (0..request.sampling.samples).map(phrase);
         let good = all.filter(|phrase| request.min_score.is_none_or(|least| phrase.score >= least));

@@ -97,8 +97,13 @@ impl Served {
 
     /// The same folder behind a server that can also write similar questions.
     pub async fn with_writer(self) -> Self {
+        self.with_the_writer(FakeWriter::default()).await
+    }
+
+    /// The same with a writer that the test keeps an eye on.
+    pub async fn with_the_writer(self, writer: FakeWriter) -> Self {
         let folder = self.stop().await;
-        let engine = engine(folder.path(), "fake").with_writer(Arc::new(FakeWriter));
+        let engine = engine(folder.path(), "fake").with_writer(Arc::new(writer));
         Self::serve(engine, folder, options()).await
     }
 

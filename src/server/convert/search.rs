@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::filter;
 use crate::engine::{ExpandRequest, Fusion, Hit, Query, SearchRequest, Timings};
-use crate::generate::{GenerateRequest, Paraphrase, Sampling};
+use crate::generate::{GenerateRequest, MAX_COPY_PENALTY, MAX_MASKED, Paraphrase, Sampling};
 use crate::server::proto::expanded_search_request::Fusion as FusionMessage;
 use crate::server::proto::query::Kind;
 use crate::server::{limits, proto};
@@ -105,6 +105,16 @@ fn sampling(message: Option<proto::Sampling>, default_samples: usize) -> Result<
         temperature: above_zero("temperature", message.temperature, default.temperature, 10.0)?,
         top_k: message.top_k.map_or(default.top_k, |k| k as usize),
         top_p: above_zero("top_p", message.top_p, default.top_p, 1.0)?,
+        copy_penalty: limits::in_range(
+            "copy_penalty",
+            message.copy_penalty.unwrap_or(default.copy_penalty),
+            0.0..=MAX_COPY_PENALTY,
+        )?,
+        mask_source: limits::in_range(
+            "mask_source",
+            message.mask_source.unwrap_or(default.mask_source),
+            0.0..=MAX_MASKED,
+        )?,
         seed: message.seed.unwrap_or(default.seed),
     })
 }
@@ -179,6 +189,8 @@ mod tests {
             refused(proto::Sampling { top_p: Some(1.5), ..Default::default() }).contains("at most 1, received 1.5")
         );
         assert!(refused(proto::Sampling { top_p: Some(f32::NAN), ..Default::default() }).contains("NaN"));
+        assert!(refused(proto::Sampling { copy_penalty: Some(-1.0), ..Default::default() }).contains("0 to 100"));
+        assert!(refused(proto::Sampling { mask_source: Some(0.95), ..Default::default() }).contains("0 to 0.9"));
         assert!(refused(proto::Sampling { max_tokens: Some(0), ..Default::default() }).contains("max_tokens"));
     }
 }

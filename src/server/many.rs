@@ -1,0 +1,115 @@
+//! `GenerateMany`: a list of questions, each answered as soon as it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status};
+use tracing::Instrument;
+
+use super::calls::{self, Deadline};
+use super::context::Context;
+use super::{convert, limits, proto};
+use crate::generate::GenerateRequest;
+use crate::{Error, Result};
+
+/// Questions of one stream that are written at once, if the server's gate lets so many through.
+const TOGETHER: usize = 16;
+
+type Reply = Result<proto::GenerateManyResponse, Status>;
+
+/// Starts to write; the answers come by the returned stream, and writing stops when that is dropped.
+///
+/// # Errors
+/// INVALID_ARGUMENT for what is wrong with the whole request; RESOURCE_EXHAUSTED when too many streams are open.
+pub(super) fn start(
+    context: Context,
+    request: Request<proto::GenerateManyRequest>,
+) -> Result<ReceiverStream<Reply>, Status> {
+    let deadline = request.extensions().get::<Deadline>().copied();
+    let proto::GenerateManyRequest { texts, k, sampling, min_score } = request.into_inner();
+    let texts = limits::items("texts", texts, limits::ITEMS)?;
+    let wish = |text: String| convert::generate_request(proto::GenerateRequest { text, k, sampling, min_score });
+    // What holds for all is looked at before the first is written; a text is its own affair.
+    wish("any".to_owned())?;
+    let wishes: Vec<Result<GenerateRequest>> = texts.into_iter().map(wish).collect();
+    let Ok(place) = context.streams.clone().try_acquire_owned() else {
+        let limit = format!("{} at once", context.options.max_streams);
+        return Err(Error::Exhausted { what: "the list of bulk streams".to_owned(), limit }.into());
+    };
+    let (replies, receiver) = mpsc::channel(TOGETHER);
+    let many = Arc::new(Many { context, wishes, next: AtomicUsize::new(0), replies });
+    let work = async move {
+        let _place = place;
+        many.run(deadline).await;
+    };
+    tokio::spawn(work.in_current_span());
+    Ok(ReceiverStream::new(receiver))
+}
+
+struct Many {
+    context: Context,
+    wishes: Vec<Result<GenerateRequest>>,
+    /// The first wish that nobody has taken up.
+    next: AtomicUsize,
+    replies: mpsc::Sender<Reply>,
+}
+
+impl Many {
+    async fn run(self: Arc<Self>, deadline: Option<Deadline>) {
+        let mut workers = JoinSet::new(); // which end, and with them the writing, when this ends
+        for _ in 0..TOGETHER.min(self.wishes.len()) {
+            workers.spawn(self.clone().work().in_current_span());
+        }
+        let work = async {
+            while let Some(ended) = workers.join_next().await {
+                ended.map_err(|e| Error::Internal(e.to_string()))??;
+            }
+            Ok::<(), Status>(())
+        };
+        let result = tokio::select! {
+            result = work => result,
+            () = self.replies.closed() => return,
+            () = calls::deadline(deadline) => Err(calls::exceeded()),
+            () = self.context.stopping.cancelled() => {
+                let what = "the server".to_owned();
+                Err(Error::Unavailable { what, reason: "it is shutting down; ask again for what is missing".to_owned() }.into())
+            }
+        };
+        if let Err(status) = result {
+            let _ = self.replies.send(Err(status)).await; // the caller may have gone
+        }
+    }
+
+    /// Writes for one question after the other until none is left.
+    async fn work(self: Arc<Self>) -> Result<(), Status> {
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(wish) = self.wishes.get(place) else { return Ok(()) };
+            let written = match wish {
+                Ok(wish) => self.write(wish.clone()).await,
+                Err(refused) => Err(Status::invalid_argument(refused.to_string())),
+            };
+            let (paraphrases, failure) = match written {
+                Ok(paraphrases) => (paraphrases, None),
+                // Only what is wrong with a question is its own affair.
+                Err(status) if status.code() == Code::InvalidArgument => {
+                    (Vec::new(), Some(status.message().to_owned()))
+                }
+                Err(status) => return Err(status),
+            };
+            let answer = proto::GenerateManyResponse { position: place as u32, paraphrases, failure };
+            if self.replies.send(Ok(answer)).await.is_err() {
+                return Ok(()); // nobody reads on
+            }
+        }
+    }
+
+    async fn write(&self, wish: GenerateRequest) -> Result<Vec<proto::Paraphrase>, Status> {
+        let engine = self.context.engine.clone();
+        let (found, _) = self.context.gate.run_patiently(move || engine.generate(&wish)).await?;
+        Ok(found.into_iter().map(convert::paraphrase).collect())
+    }
+}
