@@ -9,11 +9,13 @@ use quick_cache::sync::Cache;
 /// What an entry takes beside its ids and numbers, roughly: two allocations and its place in the table.
 const OVERHEAD: usize = 96;
 
+type Vectors = Cache<Box<[u32]>, Arc<[f32]>, Bytes>;
+
 /// Ids of a sentence to its vector, bounded in bytes. The ids are what the model reads: two texts that the tokenizer cuts
 /// into the same ones, after its own folding of widths and spaces, share an entry, and no others do.
 pub(super) struct VectorCache {
     /// None when it is off.
-    cache: Option<Cache<Box<[u32]>, Arc<[f32]>, Bytes>>,
+    cache: Option<Vectors>,
     hits: AtomicU64,
     misses: AtomicU64,
 }

@@ -15,8 +15,11 @@ use super::failed;
 use crate::onnx::Stored;
 use crate::{Error, Result};
 
-/// What is in use, by file and what the file says it is.
-static LOADED: Mutex<Option<HashMap<(PathBuf, Vec<u8>), Weak<SharedWeights>>>> = Mutex::new(None);
+/// Weights by file and what the file says it is.
+type Loaded = HashMap<(PathBuf, Vec<u8>), Weak<SharedWeights>>;
+
+/// What is in use.
+static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 /// The part of the file that says what it is.
 const HEADER: usize = 4096;
 

@@ -170,7 +170,8 @@ mod tests {
             while crate::runtime::waited_for() {
                 std::thread::yield_now();
             }
-            Ok(tell.send(waited_for).unwrap())
+            tell.send(waited_for).unwrap();
+            Ok(())
         };
         let caller = tokio::spawn({
             let gate = gate.clone();

@@ -35,11 +35,12 @@ from .errors import (
     Unknown,
 )
 from .filter import Filter
-from .paraphrase import Paraphrase, Paraphrases, Sampling
+from .paraphrase import Paraphrase, Paraphrases, Sampling, Written
 from .progress import ProgressLine
 from .question import Found, Page, Question, QuestionLike, Upserted
 from .retries import Retries
 from .search import ExpandedResult, Hit, MaximumScore, ReciprocalRank, SearchResult
+from .snapshot import Snapshot
 from .timings import Timings
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "Sampling",
     "SearchResult",
     "SimbertError",
+    "Snapshot",
     "Timings",
     "Tls",
     "Unauthenticated",
@@ -87,4 +89,5 @@ __all__ = [
     "Unimplemented",
     "Unknown",
     "Upserted",
+    "Written",
 ]

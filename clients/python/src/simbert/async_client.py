@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from . import bank, embedding, paraphrase, question
+from . import bank, embedding, paraphrase, question, snapshot
 from . import search as searching
 from .async_upload import upload
 from .bulk import BulkResult, OnFailure, OnProgress, Upload
 from .call import Call, documented_as
 from .connection import Tls, call_metadata, channel_options
 from .errors import SimbertError
+from .paraphrase import Sampling, Written
 from .progress import reporting
 from .question import Question, QuestionLike
 from .retries import Attempts, Retries
+from .snapshot import OnCopied, Snapshot
+from .v1 import bank_pb2
+from .v1.bank_pb2_grpc import BankServiceStub
+from .v1.paraphrase_pb2_grpc import ParaphraseServiceStub
 from .v1.question_pb2_grpc import QuestionServiceStub
 
 P = ParamSpec("P")
@@ -129,6 +135,47 @@ class AsyncClient:
             source = aiter(questions) if isinstance(questions, AsyncIterable) else _each(questions)
             await upload(rpc, self._metadata, outgoing, source, attempts, self._timeout)
             return outgoing.result()
+
+    async def generate_many(
+        self,
+        texts: Sequence[str],
+        *,
+        k: int | None = None,
+        min_score: float | None = None,
+        sampling: Sampling | None = None,
+    ) -> AsyncIterator[Written]:
+        """Write for many questions, as `Client.generate_many` does: `async for written in …`."""
+        request = paraphrase.many(texts, k, min_score, sampling)
+        try:
+            rpc = self._connection.stub(ParaphraseServiceStub).GenerateMany
+            async for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
+                yield Written.of(reply)
+        except grpc.RpcError as error:
+            raise SimbertError.of(error) from error
+
+    async def take_snapshot(
+        self, bank: str, file: str | os.PathLike[str], *, replace: bool = False, progress: OnCopied | None = None
+    ) -> Snapshot:
+        """Copy a bank into a file, as `Client.take_snapshot` does; the file is written in the event loop."""
+        request = bank_pb2.TakeSnapshotRequest(name=bank)
+        with snapshot.Receiving(file, replace, progress) as receiving:
+            try:
+                rpc = self._connection.stub(BankServiceStub).TakeSnapshot
+                async for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
+                    receiving.take(reply)
+            except grpc.RpcError as error:
+                raise SimbertError.of(error) from error
+            return receiving.finish()
+
+    async def restore_bank(self, file: str | os.PathLike[str], *, name: str = "") -> bank.Bank:
+        """Make a bank of a snapshot's file, as `Client.restore_bank` does; the file is read in the event loop."""
+        with open(file, "rb") as opened:
+            try:
+                rpc = self._connection.stub(BankServiceStub).RestoreBank
+                reply = await rpc(snapshot.sent(opened, name), timeout=self._timeout, metadata=self._metadata)
+            except grpc.RpcError as error:
+                raise SimbertError.of(error) from error
+            return bank.Bank.of(reply.bank)
 
     async def _make(self, call: Call[T]) -> T:
         attempts = Attempts(self._timeout, self._retries if call.repeatable else Retries(attempts=1))

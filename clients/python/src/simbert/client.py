@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from . import bank, embedding, paraphrase, question
+from . import bank, embedding, paraphrase, question, snapshot
 from . import search as searching
 from .blocking_upload import upload
 from .bulk import BulkResult, OnFailure, OnProgress, Upload
 from .call import Call, documented_as
 from .connection import Tls, call_metadata, channel_options
 from .errors import SimbertError
+from .paraphrase import Sampling, Written
 from .progress import reporting
 from .question import Question, QuestionLike
 from .retries import Attempts, Retries
+from .snapshot import OnCopied, Snapshot
+from .v1 import bank_pb2
+from .v1.bank_pb2_grpc import BankServiceStub
+from .v1.paraphrase_pb2_grpc import ParaphraseServiceStub
 from .v1.question_pb2_grpc import QuestionServiceStub
 
 P = ParamSpec("P")
@@ -151,6 +157,60 @@ class Client:
             rpc = self._stub(QuestionServiceStub).BulkUpsertQuestions
             upload(rpc, self._metadata, outgoing, iter(questions), attempts, self._timeout)
             return outgoing.result()
+
+    def generate_many(
+        self,
+        texts: Sequence[str],
+        *,
+        k: int | None = None,
+        min_score: float | None = None,
+        sampling: Sampling | None = None,
+    ) -> Iterator[Written]:
+        """Write for many questions together, and give a `Written` for each as soon as it is done, in any order.
+
+        There are 1 to 1024 `texts`; one that is refused fails alone. The rest is as in `generate`. Never repeated by
+        itself: what has come before an error is good.
+        """
+        request = paraphrase.many(texts, k, min_score, sampling)
+        try:
+            rpc = self._stub(ParaphraseServiceStub).GenerateMany
+            for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
+                yield Written.of(reply)
+        except grpc.RpcError as error:
+            raise SimbertError.of(error) from error
+
+    def take_snapshot(
+        self, bank: str, file: str | os.PathLike[str], *, replace: bool = False, progress: OnCopied | None = None
+    ) -> Snapshot:
+        """Copy a bank, as it is after one write, into `file`, which `restore_bank` and `simbert bank restore` read.
+
+        The file is whole or not there. It takes the place of another only with `replace`. `progress` is called with how
+        many questions are copied and how many will be. Raises `NotFound`, `Unavailable` while another snapshot of the
+        bank is copied, and `FileExistsError`.
+        """
+        request = bank_pb2.TakeSnapshotRequest(name=bank)
+        with snapshot.Receiving(file, replace, progress) as receiving:
+            try:
+                rpc = self._stub(BankServiceStub).TakeSnapshot
+                for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
+                    receiving.take(reply)
+            except grpc.RpcError as error:
+                raise SimbertError.of(error) from error
+            return receiving.finish()
+
+    def restore_bank(self, file: str | os.PathLike[str], *, name: str = "") -> bank.Bank:
+        """Make a bank of a snapshot's file, under the name that it had unless `name` gives another.
+
+        The server checks all of the file before the bank appears, and nothing is left of one that is damaged. Raises
+        `AlreadyExists` and `InvalidArgument`.
+        """
+        with open(file, "rb") as opened:
+            try:
+                rpc = self._stub(BankServiceStub).RestoreBank
+                reply = rpc(snapshot.sent(opened, name), timeout=self._timeout, metadata=self._metadata)
+            except grpc.RpcError as error:
+                raise SimbertError.of(error) from error
+            return bank.Bank.of(reply.bank)
 
     def _make(self, call: Call[T]) -> T:
         attempts = Attempts(self._timeout, self._retries if call.repeatable else Retries(attempts=1))

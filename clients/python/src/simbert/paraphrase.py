@@ -28,6 +28,11 @@ class Sampling:
     top_p: float | None = None
     #: The same seed gives the same output. The server's choice is 42.
     seed: int | None = None
+    #: Taken off the logit of each of the input's own pieces, 0 to 100; the server's choice is 0. Higher gives other
+    #: words more often.
+    copy_penalty: float | None = None
+    #: Share of the input's pieces that a sample does not get to read, 0 to 0.9; the server's choice is 0.
+    mask_source: float | None = None
 
     def message(self) -> paraphrase_pb2.Sampling:
         """Write it as its message."""
@@ -72,6 +77,32 @@ class Paraphrases(Sequence[Paraphrase]):
 
     def __len__(self) -> int:
         return len(self.paraphrases)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written for one of many texts."""
+
+    #: Which of the texts it is for, from 0.
+    position: int
+    #: Best first; none if it failed.
+    paraphrases: list[Paraphrase]
+    #: Why it failed; None if it did not.
+    failure: str | None
+
+    @classmethod
+    def of(cls, message: paraphrase_pb2.GenerateManyResponse) -> Written:
+        """Read the message."""
+        failure = message.failure if message.HasField("failure") else None
+        return cls(message.position, [Paraphrase.of(part) for part in message.paraphrases], failure)
+
+
+def many(
+    texts: Sequence[str], k: int | None, min_score: float | None, sampling: Sampling | None
+) -> paraphrase_pb2.GenerateManyRequest:
+    """The message that asks for many."""
+    drawn = None if sampling is None else sampling.message()
+    return paraphrase_pb2.GenerateManyRequest(texts=texts, k=k, min_score=min_score, sampling=drawn)
 
 
 def generate(

@@ -91,3 +91,53 @@ class DeleteBankRequest(_message.Message):
 class DeleteBankResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class TakeSnapshotRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class TakeSnapshotResponse(_message.Message):
+    __slots__ = ("progress", "taken", "chunk")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    progress: SnapshotProgress
+    taken: SnapshotTaken
+    chunk: bytes
+    def __init__(self, progress: _Optional[_Union[SnapshotProgress, _Mapping]] = ..., taken: _Optional[_Union[SnapshotTaken, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class SnapshotProgress(_message.Message):
+    __slots__ = ("copied", "questions")
+    COPIED_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    copied: int
+    questions: int
+    def __init__(self, copied: _Optional[int] = ..., questions: _Optional[int] = ...) -> None: ...
+
+class SnapshotTaken(_message.Message):
+    __slots__ = ("bytes", "batch", "questions", "faqs")
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    FAQS_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    batch: int
+    questions: int
+    faqs: int
+    def __init__(self, bytes: _Optional[int] = ..., batch: _Optional[int] = ..., questions: _Optional[int] = ..., faqs: _Optional[int] = ...) -> None: ...
+
+class RestoreBankRequest(_message.Message):
+    __slots__ = ("name", "chunk")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    chunk: bytes
+    def __init__(self, name: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class RestoreBankResponse(_message.Message):
+    __slots__ = ("bank",)
+    BANK_FIELD_NUMBER: _ClassVar[int]
+    bank: Bank
+    def __init__(self, bank: _Optional[_Union[Bank, _Mapping]] = ...) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BankServiceStub(object):
-    """Makes and removes banks. A bank holds questions; all of its vectors come from one model.
+    """Makes, copies and removes banks. A bank holds questions; all of its vectors come from one model.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,20 @@ class BankServiceStub(object):
                 request_serializer=simbert_dot_v1_dot_bank__pb2.DeleteBankRequest.SerializeToString,
                 response_deserializer=simbert_dot_v1_dot_bank__pb2.DeleteBankResponse.FromString,
                 _registered_method=True)
+        self.TakeSnapshot = channel.unary_stream(
+                '/simbert.v1.BankService/TakeSnapshot',
+                request_serializer=simbert_dot_v1_dot_bank__pb2.TakeSnapshotRequest.SerializeToString,
+                response_deserializer=simbert_dot_v1_dot_bank__pb2.TakeSnapshotResponse.FromString,
+                _registered_method=True)
+        self.RestoreBank = channel.stream_unary(
+                '/simbert.v1.BankService/RestoreBank',
+                request_serializer=simbert_dot_v1_dot_bank__pb2.RestoreBankRequest.SerializeToString,
+                response_deserializer=simbert_dot_v1_dot_bank__pb2.RestoreBankResponse.FromString,
+                _registered_method=True)
 
 
 class BankServiceServicer(object):
-    """Makes and removes banks. A bank holds questions; all of its vectors come from one model.
+    """Makes, copies and removes banks. A bank holds questions; all of its vectors come from one model.
     """
 
     def CreateBank(self, request, context):
@@ -89,6 +99,28 @@ class BankServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeSnapshot(self, request, context):
+        """Copies a bank, as it is after one write, into a file and sends it: how far the copying is, then what was copied,
+        then the file in chunks. Searches and writes go on meanwhile, and the copying does not wait for the caller. The file
+        has checksums over each part and over the whole; it is whole when the stream ends with OK. RestoreBank and
+        `simbert bank restore` make a bank of it. NOT_FOUND when there is no bank of this name, UNAVAILABLE while another
+        snapshot of it is copied, RESOURCE_EXHAUSTED when too many snapshots are under way, or when the server's disk has no
+        room for the file beside what the banks need.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreBank(self, request_iterator, context):
+        """Makes a bank of a snapshot's file, sent in chunks. All of the file is checked before the bank appears, and nothing is
+        left when the stream breaks. The bank belongs to the model that encoded it, which need not be the server's.
+        ALREADY_EXISTS when there is a bank of this name, INVALID_ARGUMENT when the file is damaged or no snapshot,
+        RESOURCE_EXHAUSTED as above.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BankServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +144,16 @@ def add_BankServiceServicer_to_server(servicer, server):
                     request_deserializer=simbert_dot_v1_dot_bank__pb2.DeleteBankRequest.FromString,
                     response_serializer=simbert_dot_v1_dot_bank__pb2.DeleteBankResponse.SerializeToString,
             ),
+            'TakeSnapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.TakeSnapshot,
+                    request_deserializer=simbert_dot_v1_dot_bank__pb2.TakeSnapshotRequest.FromString,
+                    response_serializer=simbert_dot_v1_dot_bank__pb2.TakeSnapshotResponse.SerializeToString,
+            ),
+            'RestoreBank': grpc.stream_unary_rpc_method_handler(
+                    servicer.RestoreBank,
+                    request_deserializer=simbert_dot_v1_dot_bank__pb2.RestoreBankRequest.FromString,
+                    response_serializer=simbert_dot_v1_dot_bank__pb2.RestoreBankResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'simbert.v1.BankService', rpc_method_handlers)
@@ -121,7 +163,7 @@ def add_BankServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BankService(object):
-    """Makes and removes banks. A bank holds questions; all of its vectors come from one model.
+    """Makes, copies and removes banks. A bank holds questions; all of its vectors come from one model.
     """
 
     @staticmethod
@@ -222,6 +264,60 @@ class BankService(object):
             '/simbert.v1.BankService/DeleteBank',
             simbert_dot_v1_dot_bank__pb2.DeleteBankRequest.SerializeToString,
             simbert_dot_v1_dot_bank__pb2.DeleteBankResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/simbert.v1.BankService/TakeSnapshot',
+            simbert_dot_v1_dot_bank__pb2.TakeSnapshotRequest.SerializeToString,
+            simbert_dot_v1_dot_bank__pb2.TakeSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreBank(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/simbert.v1.BankService/RestoreBank',
+            simbert_dot_v1_dot_bank__pb2.RestoreBankRequest.SerializeToString,
+            simbert_dot_v1_dot_bank__pb2.RestoreBankResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,9 +32,23 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("fingerprint", "dimension")
+    __slots__ = ("fingerprint", "dimension", "cache")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     dimension: int
-    def __init__(self, fingerprint: _Optional[str] = ..., dimension: _Optional[int] = ...) -> None: ...
+    cache: VectorCache
+    def __init__(self, fingerprint: _Optional[str] = ..., dimension: _Optional[int] = ..., cache: _Optional[_Union[VectorCache, _Mapping]] = ...) -> None: ...
+
+class VectorCache(_message.Message):
+    __slots__ = ("hits", "misses", "bytes", "capacity")
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    hits: int
+    misses: int
+    bytes: int
+    capacity: int
+    def __init__(self, hits: _Optional[int] = ..., misses: _Optional[int] = ..., bytes: _Optional[int] = ..., capacity: _Optional[int] = ...) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from simbert.v1 import timings_pb2 as simbert_dot_v1_dot_timings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsimbert/v1/paraphrase.proto\x12\nsimbert.v1\x1a\x18simbert/v1/timings.proto\"\xd6\x01\n\x08Sampling\x12\x14\n\x07samples\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x18\n\x0btemperature\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x03\x88\x01\x01\x12\x12\n\x05top_p\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x42\n\n\x08_samplesB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x07\n\x05_seed\")\n\nParaphrase\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"\x83\x01\n\x0fGenerateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12&\n\x08sampling\x18\x03 \x01(\x0b\x32\x14.simbert.v1.Sampling\x12\x16\n\tmin_score\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x04\n\x02_kB\x0c\n\n_min_score\"e\n\x10GenerateResponse\x12+\n\x0bparaphrases\x18\x01 \x03(\x0b\x32\x16.simbert.v1.Paraphrase\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings2Z\n\x11ParaphraseService\x12\x45\n\x08Generate\x12\x1b.simbert.v1.GenerateRequest\x1a\x1c.simbert.v1.GenerateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsimbert/v1/paraphrase.proto\x12\nsimbert.v1\x1a\x18simbert/v1/timings.proto\"\xac\x02\n\x08Sampling\x12\x14\n\x07samples\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x18\n\x0btemperature\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x03\x88\x01\x01\x12\x12\n\x05top_p\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x19\n\x0c\x63opy_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x18\n\x0bmask_source\x18\x08 \x01(\x02H\x07\x88\x01\x01\x42\n\n\x08_samplesB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x07\n\x05_seedB\x0f\n\r_copy_penaltyB\x0e\n\x0c_mask_source\")\n\nParaphrase\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"\x83\x01\n\x0fGenerateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12&\n\x08sampling\x18\x03 \x01(\x0b\x32\x14.simbert.v1.Sampling\x12\x16\n\tmin_score\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x04\n\x02_kB\x0c\n\n_min_score\"e\n\x10GenerateResponse\x12+\n\x0bparaphrases\x18\x01 \x03(\x0b\x32\x16.simbert.v1.Paraphrase\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"\x88\x01\n\x13GenerateManyRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12&\n\x08sampling\x18\x03 \x01(\x0b\x32\x14.simbert.v1.Sampling\x12\x16\n\tmin_score\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x04\n\x02_kB\x0c\n\n_min_score\"w\n\x14GenerateManyResponse\x12\x10\n\x08position\x18\x01 \x01(\r\x12+\n\x0bparaphrases\x18\x02 \x03(\x0b\x32\x16.simbert.v1.Paraphrase\x12\x14\n\x07\x66\x61ilure\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_failure2\xaf\x01\n\x11ParaphraseService\x12\x45\n\x08Generate\x12\x1b.simbert.v1.GenerateRequest\x1a\x1c.simbert.v1.GenerateResponse\x12S\n\x0cGenerateMany\x12\x1f.simbert.v1.GenerateManyRequest\x1a .simbert.v1.GenerateManyResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simbert.v1.paraphrase_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLING']._serialized_start=70
-  _globals['_SAMPLING']._serialized_end=284
-  _globals['_PARAPHRASE']._serialized_start=286
-  _globals['_PARAPHRASE']._serialized_end=327
-  _globals['_GENERATEREQUEST']._serialized_start=330
-  _globals['_GENERATEREQUEST']._serialized_end=461
-  _globals['_GENERATERESPONSE']._serialized_start=463
-  _globals['_GENERATERESPONSE']._serialized_end=564
-  _globals['_PARAPHRASESERVICE']._serialized_start=566
-  _globals['_PARAPHRASESERVICE']._serialized_end=656
+  _globals['_SAMPLING']._serialized_end=370
+  _globals['_PARAPHRASE']._serialized_start=372
+  _globals['_PARAPHRASE']._serialized_end=413
+  _globals['_GENERATEREQUEST']._serialized_start=416
+  _globals['_GENERATEREQUEST']._serialized_end=547
+  _globals['_GENERATERESPONSE']._serialized_start=549
+  _globals['_GENERATERESPONSE']._serialized_end=650
+  _globals['_GENERATEMANYREQUEST']._serialized_start=653
+  _globals['_GENERATEMANYREQUEST']._serialized_end=789
+  _globals['_GENERATEMANYRESPONSE']._serialized_start=791
+  _globals['_GENERATEMANYRESPONSE']._serialized_end=910
+  _globals['_PARAPHRASESERVICE']._serialized_start=913
+  _globals['_PARAPHRASESERVICE']._serialized_end=1088
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class ParaphraseServiceStub(object):
                 request_serializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.GenerateMany = channel.unary_stream(
+                '/simbert.v1.ParaphraseService/GenerateMany',
+                request_serializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateManyRequest.SerializeToString,
+                response_deserializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateManyResponse.FromString,
+                _registered_method=True)
 
 
 class ParaphraseServiceServicer(object):
@@ -53,6 +58,14 @@ class ParaphraseServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateMany(self, request, context):
+        """The same for many questions, which are written together. Each is answered as soon as it is done, in any order; one
+        that fails does not stop the others. When the caller leaves, the work stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ParaphraseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_ParaphraseServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateRequest.FromString,
                     response_serializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateResponse.SerializeToString,
+            ),
+            'GenerateMany': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateMany,
+                    request_deserializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateManyRequest.FromString,
+                    response_serializer=simbert_dot_v1_dot_paraphrase__pb2.GenerateManyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +108,33 @@ class ParaphraseService(object):
             '/simbert.v1.ParaphraseService/Generate',
             simbert_dot_v1_dot_paraphrase__pb2.GenerateRequest.SerializeToString,
             simbert_dot_v1_dot_paraphrase__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/simbert.v1.ParaphraseService/GenerateMany',
+            simbert_dot_v1_dot_paraphrase__pb2.GenerateManyRequest.SerializeToString,
+            simbert_dot_v1_dot_paraphrase__pb2.GenerateManyResponse.FromString,
             options,
             channel_credentials,
             insecure,
