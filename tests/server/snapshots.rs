@@ -253,8 +253,9 @@ async fn a_passed_deadline_ends_both_ways() {
     let (_sender, receiver) = mpsc::channel::<RestoreBankRequest>(1);
     let mut request = Request::new(ReceiverStream::new(receiver));
     request.set_timeout(soon);
-    let restored = served.client.banks.restore_bank(request).await;
-    assert_status(restored, Code::DeadlineExceeded, "the call's deadline passed");
+    let status = served.client.banks.restore_bank(request).await.unwrap_err();
+    // The caller's own clock may be the first to ring.
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status}");
     let mut request = Request::new(proto::TakeSnapshotRequest { name: "faq".to_owned() });
     request.set_timeout(soon);
     let mut replies = served.client.banks.take_snapshot(request).await.unwrap().into_inner();
