@@ -106,11 +106,12 @@ train: vendor ## Train the bundled model again, stage by stage as in data/model/
 	rm -rf runs/9-blend
 	$(SIMBERT) blend runs/8-wordings/model runs/7-blend/model --share 35 --share 65 --output runs/9-blend/model
 	cp $(addprefix runs/9-blend/model/,config.json tokenizer.json model.safetensors) $(MODEL)/
-	rm -f $(MODEL)/calibration*.json
+	rm -f $(MODEL)/calibration*.json $(MODEL)/kinds.json
 	$(SIMBERT) export $(MODEL)
 	$(SIMBERT) export --int8 $(MODEL)
 	$(SIMBERT) eval calibrate --standard data/faq/standard.tsv --query data/faq/queries.tsv --hits 3
 	$(SIMBERT) eval calibrate --standard data/faq/standard.tsv --query data/faq/queries.tsv --hits 3 --int8
+	$(SIMBERT) eval kinds runs/short.txt $(foreach kind,questions statements,--except data/generation/$(kind).tsv)
 
 clean: ## Remove what was built, fetched and exported.
 	$(CARGO) clean

@@ -7,7 +7,7 @@ use simbert::eval;
 use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
 use simbert::model::ModelDirectory;
 use simbert::onnx::{Stamp, export};
-use simbert::runtime::{Decoder, Encoder, RuntimeOptions};
+use simbert::runtime::{Encoder, RuntimeOptions};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
@@ -23,8 +23,7 @@ fn model() -> &'static (Arc<Encoder>, Paraphraser) {
         }
         let options = RuntimeOptions::default();
         let encoder = Arc::new(Encoder::open(&directory, &options).unwrap());
-        let decoder = Arc::new(Decoder::open(&directory, &options).unwrap());
-        (Arc::clone(&encoder), Paraphraser::new(encoder, decoder).unwrap())
+        (Arc::clone(&encoder), Paraphraser::open_beside(encoder, &directory, &options).unwrap())
     })
 }
 
@@ -88,4 +87,22 @@ fn generated_questions_are_on_topic_and_the_same_for_one_seed() {
             assert_eq!(mine.join().unwrap(), alone);
         });
     }
+}
+
+#[test]
+fn a_statement_stays_one_and_a_question_too() {
+    let (_, paraphraser) = model();
+    let list = |name| eval::WordList::read(data().join("generation").join(name)).unwrap();
+    let rules = eval::SentenceRules { particles: list("particles.txt"), question_words: list("question-words.txt") };
+    let (mut kept, mut all) = (0, 0);
+    for text in ["我明天要去上海出差", "快递放在门口了", "这个周末我们去爬山", "怎么查询快递", "周末去哪里玩"]
+    {
+        let sampling = Sampling { samples: 50, ..Sampling::default() };
+        let found =
+            paraphraser.generate(&GenerateRequest { text: text.to_owned(), k: 10, sampling, min_score: None }).unwrap();
+        assert!(found.len() >= 3, "{text}: {found:?}");
+        all += found.len();
+        kept += found.iter().filter(|one| rules.is_question(&one.text) == rules.is_question(text)).count();
+    }
+    assert!(kept * 10 >= all * 9, "{kept} of {all}");
 }

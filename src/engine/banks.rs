@@ -13,7 +13,7 @@ use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEn
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
 use crate::model::{Arithmetic, Calibration, ModelDirectory};
-use crate::runtime::{CacheUse, Decoder, Encoder, RuntimeOptions};
+use crate::runtime::{CacheUse, Encoder, RuntimeOptions};
 use crate::store::{BankFacts, Banks, FORMAT};
 use crate::{Error, Result};
 
@@ -55,8 +55,8 @@ impl Engine {
     /// all but paraphrases, one without a calibration all but probabilities.
     ///
     /// # Errors
-    /// The model or ONNX Runtime cannot be opened, its calibration is damaged or another model's, or the folder cannot
-    /// be made.
+    /// The model or ONNX Runtime cannot be opened, its calibration or its probe for kinds of sentences is damaged or
+    /// another model's, or the folder cannot be made.
     pub fn open(options: EngineOptions) -> Result<Self> {
         let directory = ModelDirectory::open(&options.model)?.with_arithmetic(options.arithmetic);
         let EngineOptions { onnxruntime, threads, cache_bytes, .. } = options;
@@ -72,8 +72,7 @@ impl Engine {
             let reason = format!("the model has no {}; run `{}`", decoder.display(), directory.export_command());
             return Ok(engine.rebuilt(|shared| shared.model.writer = Err(reason.into())));
         }
-        let decoder = Arc::new(Decoder::open(&directory, &runtime)?);
-        Ok(engine.with_writer(Arc::new(Paraphraser::new(encoder, decoder)?)))
+        Ok(engine.with_writer(Arc::new(Paraphraser::open_beside(encoder, &directory, &runtime)?)))
     }
 
     /// An engine with an encoder of the caller's, and no paraphrases.

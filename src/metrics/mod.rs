@@ -1,5 +1,5 @@
 //! Pure functions that judge a model: rank correlation, retrieval, diversity, overlap, and probabilities fitted to
-//! scores.
+//! scores and to vectors.
 //!
 //! ```
 //! use simbert::metrics;
@@ -13,6 +13,7 @@ mod correlation;
 mod curve;
 mod diversity;
 mod isotonic;
+mod logistic;
 mod overlap;
 mod platt;
 mod probability;
@@ -22,6 +23,7 @@ pub use correlation::spearman;
 pub use curve::{Curve, Outcome};
 pub use diversity::{distinct_ngrams, distinct_share, self_bleu};
 pub use isotonic::isotonic;
+pub use logistic::{Logistic, logistic};
 pub use overlap::bigram_f1;
 pub use platt::platt;
 pub use probability::{Bin, Cut, brier_score, calibration_error, cut_at_precision, log_loss, reliability};

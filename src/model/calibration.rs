@@ -1,11 +1,11 @@
 //! What the scores of one model mean: `calibration.json`.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::json;
 use crate::metrics::Curve;
 use crate::{Error, Result};
 
@@ -104,21 +104,7 @@ impl Calibration {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut bytes = serde_json::to_vec(self).map_err(|e| Error::Internal(e.to_string()))?;
-        bytes.push(b'\n');
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let temporary = Path::new(&temporary);
-        let written = File::create(temporary).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(temporary, path)?;
-            File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
-        });
-        written.map_err(|e| {
-            let _ = fs::remove_file(temporary); // there is no better way out of a failed write
-            Error::io("write the calibration", path, e)
-        })
+        json::write(self, path).map_err(|e| Error::io("write the calibration", path, e))
     }
 }
 

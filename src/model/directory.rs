@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Calibration, Config};
+use super::{Calibration, Config, Kinds};
 use crate::{Error, Result};
 
 /// The numbers that exported graphs multiply. A directory may hold graphs of both kinds side by side.
@@ -111,6 +111,11 @@ impl ModelDirectory {
     pub fn calibration_path(&self) -> PathBuf {
         self.exported("calibration", "json")
     }
+    /// What tells questions from other sentences, where fitted. One file for both arithmetics, whose vectors are near
+    /// enough to each other for it.
+    pub fn kinds_path(&self) -> PathBuf {
+        self.root.join("kinds.json")
+    }
 
     /// Reads `config.json`.
     ///
@@ -132,6 +137,29 @@ impl ModelDirectory {
         let calibration = Calibration::read(&path)?;
         calibration.check_model(fingerprint)?;
         Ok(Some(calibration))
+    }
+
+    /// Reads the probe for kinds of sentences, where there is one.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or was fitted to another model.
+    pub fn kinds(&self) -> Result<Option<Kinds>> {
+        let path = self.kinds_path();
+        if !path.try_exists().map_err(|e| Error::io("look for the probe for kinds of sentences", &path, e))? {
+            return Ok(None);
+        }
+        let kinds = Kinds::read(&path)?;
+        kinds.check_model(&self.kinds_fingerprint()?)?;
+        Ok(Some(kinds))
+    }
+
+    /// What a probe for kinds of sentences remembers of its model: the fingerprint in f32, in whatever arithmetic it
+    /// was fitted and is used.
+    ///
+    /// # Errors
+    /// See [`ModelDirectory::fingerprint`].
+    pub fn kinds_fingerprint(&self) -> Result<String> {
+        self.clone().with_arithmetic(Arithmetic::F32).fingerprint()
     }
 
     /// What a bank remembers of the model that encoded it: the first 16 hex digits of SHA-256 over weights,

@@ -6,6 +6,8 @@ mod calibration;
 mod compute;
 mod config;
 mod directory;
+mod json;
+mod kinds;
 pub mod ops;
 mod weights;
 
@@ -15,4 +17,5 @@ pub use calibration::{Calibration, Fitted};
 pub use compute::Compute;
 pub use config::{Config, Pooling};
 pub use directory::{Arithmetic, ModelDirectory};
+pub use kinds::{Kinds, KindsFitted};
 pub use weights::{Precision, Weights};

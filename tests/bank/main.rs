@@ -7,6 +7,7 @@ mod damage;
 mod disk;
 mod encoder;
 mod failed;
+mod kinds;
 mod promises;
 mod reencode;
 mod retrieval;

@@ -10,7 +10,7 @@ use super::{encode, print};
 use crate::cli::ModelArgs;
 use crate::eval::{self, Faq, Paraphrase};
 use crate::generate::{GenerateRequest, Paraphraser, Sampling};
-use crate::runtime::{Decoder, Encoder};
+use crate::runtime::Encoder;
 
 /// Look users' queries up among standard questions, and see whether the right one is found.
 ///
@@ -49,8 +49,7 @@ impl FaqArgs {
         let faq = match self.expand {
             None => judge(&encoder, None)?,
             Some(phrases) => {
-                let decoder = Arc::new(Decoder::open(&directory, &options)?);
-                let paraphraser = Paraphraser::new(Arc::clone(&encoder), decoder)?;
+                let paraphraser = Paraphraser::open_beside(Arc::clone(&encoder), &directory, &options)?;
                 let paraphrase = |text: &str| paraphrases(&paraphraser, text, phrases.into());
                 judge(&encoder, Some(&paraphrase))?
             }

@@ -4,6 +4,7 @@ mod bar;
 mod calibrate;
 mod faq;
 mod generation;
+mod kinds;
 mod sts;
 
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use serde::Serialize;
 use crate::eval::Encode;
 use crate::runtime::Encoder;
 
-/// Judge a model by labelled files, or fit probabilities to its scores.
+/// Judge a model by labelled files, or fit probabilities to its scores and vectors.
 #[derive(Args)]
 pub struct Eval {
     #[command(subcommand)]
@@ -25,6 +26,7 @@ enum By {
     Faq(faq::FaqArgs),
     Generation(generation::GenerationArgs),
     Calibrate(calibrate::CalibrateArgs),
+    Kinds(kinds::KindsArgs),
 }
 
 impl Eval {
@@ -34,6 +36,7 @@ impl Eval {
             By::Faq(args) => args.run(),
             By::Generation(args) => args.run(),
             By::Calibrate(args) => args.run(),
+            By::Kinds(args) => args.run(),
         }
     }
 }

@@ -17,7 +17,8 @@ use crate::generate::Paraphraser;
 /// Write questions similar to TEXT, best first, or to every question of a file.
 ///
 /// Draws samples from the decoder half of the model, drops blanks, repetitions and TEXT itself, and ranks the rest by
-/// the cosine of their sentence vectors with TEXT's. A higher temperature or top-p gives more variety and more
+/// the cosine of their sentence vectors with TEXT's. With a model that can tell (`simbert eval kinds`), what is a question
+/// where TEXT is none, or none where TEXT is one, is dropped. A higher temperature or top-p gives more variety and more
 /// nonsense; more samples find more good ones.
 ///
 /// With `--file`, a line of JSON is written for each question: {"id": …, "text": …, "paraphrases": [{"text": …, "score":

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 pub use examples::{Example, read_examples};
+pub(super) use words::QUESTION_MARKS;
 pub use words::{SentenceRules, WordList};
 
 use super::{Progress, Step};

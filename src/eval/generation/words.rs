@@ -11,7 +11,7 @@ use crate::generate::folded;
 use crate::{Error, Result};
 
 /// What ends a question in the scripts that have a mark for it; NFKC has made `?` of the full-width form.
-const QUESTION_MARKS: &[char] = &['?', '؟', '՞', '፧', '⸮'];
+pub(in crate::eval) const QUESTION_MARKS: &[char] = &['?', '؟', '՞', '፧', '⸮'];
 
 /// Words, one a line of a file: `#` begins a comment line, `^` before a word ties it to the beginning of a sentence,
 /// `$` after it to the end.
