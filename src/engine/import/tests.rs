@@ -179,7 +179,10 @@ fn a_parquet_column_of_another_type_is_named() {
         "message m { REQUIRED BYTE_ARRAY text (UTF8); REQUIRED INT64 at (TIMESTAMP_MILLIS); OPTIONAL BOOLEAN b; }",
         &rows,
     );
-    assert!(message.contains("column `at`: expected text, numbers or flags, found INT64 (TIMESTAMP_MILLIS)"), "{message}");
+    assert!(
+        message.contains("column `at`: expected text, numbers or flags, found INT64 (TIMESTAMP_MILLIS)"),
+        "{message}"
+    );
     let message = refused("message m { REQUIRED BYTE_ARRAY a (UTF8); REQUIRED INT64 b; OPTIONAL BOOLEAN c; }", &rows);
     assert!(message.contains("expected a column `question` or `text`, found a, b, c"), "{message}");
 }
