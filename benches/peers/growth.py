@@ -83,12 +83,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     vectors.add_arguments(parser, "1m")
     parser.add_argument("--hnswlib-up-to", type=vectors.count, default=100_000, metavar="N", help="0 leaves it out")
+    parser.add_argument("--f32-up-to", type=vectors.count, default=1_000_000, metavar="N", help="0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     data = Data.load(args)
     found = {}
     for n in [size for size in SIZES if size < args.scale] + [args.scale]:
-        names = [*OURS, *(["hnswlib"] if n <= args.hnswlib_up_to else [])]
+        most = {"simbert f32": args.f32_up_to, "hnswlib": args.hnswlib_up_to}
+        names = [name for name in [*OURS, "hnswlib"] if n <= most.get(name, n)]
         found[n] = measure(args, data.first(n), names)
         lines = write(args, data.what, found)
     print("\n".join(lines))
