@@ -187,7 +187,8 @@ mod tests {
             (0..400).map(|i| KindLine { text: i.to_string(), is_question: i % 2 == 0 }).collect();
         let encode = |texts: &[String]| {
             let number = |text: &String| text.parse::<usize>().unwrap();
-            let vector = |i: usize| vec![if (i % 2 == 0) != (i % 22 > 19) { 0.9 } else { -0.9 }, (i % 7) as f32 / 20.0];
+            let vector =
+                |i: usize| vec![if i.is_multiple_of(2) != (i % 22 > 19) { 0.9 } else { -0.9 }, (i % 7) as f32 / 20.0];
             Ok(texts.iter().map(|text| vector(number(text))).collect())
         };
         let found = fit_kinds(&lines, &encode, &mut |_| {}).unwrap();
