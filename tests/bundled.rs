@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use simbert::eval;
-use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
+use simbert::generate::{GenerateRequest, Paraphrase, Paraphraser, Sampling};
 use simbert::model::ModelDirectory;
 use simbert::onnx::{Stamp, export};
 use simbert::runtime::{Encoder, RuntimeOptions};
@@ -75,7 +75,11 @@ fn generated_questions_are_on_topic_and_the_same_for_one_seed() {
         assert!(on_topic * 10 >= found.len() * 9, "{question}: {found:?}");
         let mean = found.iter().map(|one| one.score).sum::<f32>() / found.len() as f32;
         assert!(mean >= 0.8, "{question}: mean cosine {mean}: {found:?}");
-        assert_eq!(found, paraphraser.generate(&request).unwrap());
+        // The same texts; how their vectors share batches on several threads shows in the last bits of a score.
+        let again = paraphraser.generate(&request).unwrap();
+        let texts = |found: &[Paraphrase]| found.iter().map(|one| one.text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&found), texts(&again));
+        assert!(found.iter().zip(&again).all(|(a, b)| (a.score - b.score).abs() < 1e-5), "{found:?}, {again:?}");
         // With others beside it in every step, too.
         let others = ["怎么开发票", "我要退款", "今天天气怎么样"]
             .map(|text| GenerateRequest { text: text.to_owned(), ..request.clone() });

