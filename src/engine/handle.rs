@@ -2,7 +2,8 @@
 //!
 //! A store refuses all writes after one that failed, because what the disk holds is unknown then. What it holds is known
 //! once it is opened anew, so the next write does that: it lets the searches that run come to their end, closes the
-//! bank, and opens it again. Searches alone never do; they go on with what is in memory.
+//! bank, and opens it again. Searches alone never do; they go on with what is in memory. A page that sled changed, could
+//! not write and no longer holds is not: a search that needs one is sled's error until the bank is opened anew.
 
 use std::mem;
 use std::sync::Arc;

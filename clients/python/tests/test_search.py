@@ -1,5 +1,4 @@
 import math
-from itertools import pairwise
 
 import numpy
 import pytest
@@ -83,9 +82,11 @@ def test_similar_questions_are_written(client: Client) -> None:
     sampling = Sampling(samples=10, max_tokens=16, temperature=0.9, top_k=8, top_p=0.9, seed=1)
     written = client.generate("怎么修改密码", k=4, sampling=sampling)
     assert 1 <= len(written) <= 4
-    assert all(a.score >= b.score for a, b in pairwise(written))
+    assert all(-1.0 <= phrase.score <= 1.0 for phrase in written)  # rank also weighs whether it is a question
     assert "怎么修改密码" not in [phrase.text for phrase in written]
-    assert list(written) == list(client.generate("怎么修改密码", k=4, sampling=sampling))
+    again = client.generate("怎么修改密码", k=4, sampling=sampling)
+    assert [phrase.text for phrase in again] == [phrase.text for phrase in written]
+    assert [phrase.score for phrase in again] == pytest.approx([phrase.score for phrase in written], abs=1e-5)
     assert len(client.generate("怎么修改密码", min_score=1.0, sampling=sampling)) == 0
     with pytest.raises(InvalidArgument, match="samples"):
         client.generate("怎么修改密码", sampling=Sampling(samples=0))
