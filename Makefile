@@ -23,7 +23,7 @@ model: build $(MODEL)/encoder.onnx ## Export the bundled model's graphs, unless 
 $(MODEL)/encoder.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json src/onnx/stamp.rs
 	$(SIMBERT) export $(MODEL)
 
-$(MODEL)/encoder.int8.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json
+$(MODEL)/encoder.int8.onnx: $(MODEL)/model.safetensors $(MODEL)/config.json $(MODEL)/tokenizer.json src/onnx/stamp.rs
 	$(SIMBERT) export --int8 $(MODEL)
 
 demo: build ## Index the bundled FAQ bank, then search it, reword questions and serve.
@@ -73,8 +73,7 @@ bench-growth: target/peers $(if $(QUESTIONS),model) ## See how search time, buil
 BENCH_DATA = $(if $(SCALE),--scale $(SCALE)) $(if $(VECTORS),--vectors $(VECTORS)) \
 	$(if $(QUESTIONS),--questions $(QUESTIONS) --query-file $(QUERIES))
 
-bench-generate: model target/peers ## Time similar questions beside Hugging Face transformers, and compare logits. Fetches both with pip.
-	$(SIMBERT) export --int8 $(MODEL)
+bench-generate: model target/peers $(MODEL)/encoder.int8.onnx ## Time similar questions beside Hugging Face transformers, and compare logits. Fetches both with pip.
 	$(CARGO) build --release --locked --example generate
 	target/peers/bin/python benches/peers/generate.py $(BENCH_GENERATE)
 

@@ -57,17 +57,17 @@ def write_svg(path: Path, panels: list[str]) -> None:
     )
 
 
-def bars(path: Path, title: str, values: dict[str, float]) -> None:
-    """A bar for each name, simbert's in its colour."""
+def bars(path: Path, title: str, values: dict[str, float], left: float = 120) -> None:
+    """A bar for each name, simbert's in its colour; the names end at `left`."""
     top, parts = max(values.values()), []
     for i, (name, value) in enumerate(values.items()):
         y, width, colour = 40 + 34 * i, 380 * value / top, "#2a6f97" if name.startswith("simbert") else "#b0b7bf"
-        parts.append(f'<text x="110" y="{y + 17}" text-anchor="end">{name}</text>')
-        parts.append(f'<rect x="120" y="{y}" width="{width:.0f}" height="24" fill="{colour}"/>')
-        parts.append(f'<text x="{126 + width:.0f}" y="{y + 17}">{value:,.0f}</text>')
+        parts.append(f'<text x="{left - 10}" y="{y + 17}" text-anchor="end">{name}</text>')
+        parts.append(f'<rect x="{left}" y="{y}" width="{width:.0f}" height="24" fill="{colour}"/>')
+        parts.append(f'<text x="{left + 6 + width:.0f}" y="{y + 17}">{value:,.0f}</text>')
     height = 50 + 34 * len(values)
     path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="580" height="{height}" font-family="sans-serif" font-size="13">'
-        f'<rect width="580" height="{height}" fill="white"/><text x="10" y="24">{title}</text>{"".join(parts)}</svg>\n',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + 460}" height="{height}" font-family="sans-serif" font-size="13">'
+        f'<rect width="{left + 460}" height="{height}" fill="white"/><text x="10" y="24">{title}</text>{"".join(parts)}</svg>\n',
         encoding="utf-8",
     )

@@ -29,6 +29,8 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertLMHeadModel, DynamicCache
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
+from chart import bars
+
 HERE = Path(__file__).resolve().parent
 TOP_K, TOP_P, MAX_TOKENS, SOURCE_TOKENS = 5, 0.95, 32, 64
 # Largest difference of a logit.
@@ -152,20 +154,6 @@ class Transformers:
         return [texts[i] for i in scores.argsort(descending=True)[:k].tolist()]
 
 
-def plot(path: Path, title: str, seconds: dict[str, float]) -> None:
-    top, bars = max(seconds.values()), []
-    for i, (name, value) in enumerate(seconds.items()):
-        y, width, colour = 40 + 34 * i, 330 * value / top, "#2a6f97" if "simbert" in name else "#b0b7bf"
-        bars.append(f'<text x="230" y="{y + 17}" text-anchor="end">{name}</text>')
-        bars.append(f'<rect x="240" y="{y}" width="{width:.0f}" height="24" fill="{colour}"/>')
-        bars.append(f'<text x="{246 + width:.0f}" y="{y + 17}">{1000 * value:,.0f}</text>')
-    height = 50 + 34 * len(seconds)
-    path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="660" height="{height}" font-family="sans-serif" font-size="13">'
-        f'<rect width="660" height="{height}" fill="white"/><text x="10" y="24">{title}</text>{"".join(bars)}</svg>\n'
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--example", type=Path, default=HERE / "../../target/release/examples/generate")
@@ -236,8 +224,8 @@ def main() -> None:
     ratio_lines = [f"ratio {name} {value:.3f}" for name, value in ratios.items()]
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "generate.md").write_text("\n".join([*lines, "", *(f"    {line}" for line in ratio_lines)]) + "\n")
-    medians = {f"{name}, {task}": statistics.median(values) for (task, name), values in times.items()}
-    plot(args.results / "generate.svg", "Similar questions for one, milliseconds (median)", medians)
+    medians = {f"{name}, {task}": 1000 * statistics.median(values) for (task, name), values in times.items()}
+    bars(args.results / "generate.svg", "Similar questions for one, milliseconds (median)", medians, left=260)
     print("\n".join([*lines, *ratio_lines]))
     if not furthest <= BOUND:
         sys.exit("the logits differ by more than the bound")

@@ -71,10 +71,8 @@ impl Expand {
         let mut out = std::io::stdout().lock();
         if self.json {
             let found_hits = found.hits.iter().map(hits::json).collect::<anyhow::Result<Vec<_>>>()?;
-            let phrase = |phrase: &crate::generate::Paraphrase| json!({"text": phrase.text, "score": phrase.score});
-            let phrases: Vec<_> = found.phrases.iter().map(phrase).collect();
             let timings = hits::json_timings(&found.timings);
-            writeln!(out, "{}", json!({"hits": found_hits, "phrases": phrases, "timings": timings}))?;
+            writeln!(out, "{}", json!({"hits": found_hits, "phrases": found.phrases, "timings": timings}))?;
             return Ok(());
         }
         for phrase in &found.phrases {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::snapshot::reported;
 use super::{BankName, Damage, Question, SnapshotFacts, Verification};
 use crate::index::Progress;
 use crate::store::{BankFacts, Banks, Record, Store};
@@ -48,11 +49,7 @@ impl BankFiles {
     /// # Errors
     /// There is such a file, it cannot be written, or a question is damaged.
     pub fn snapshot(&self, file: &Path, replace: bool, progress: &Progress<'_>) -> Result<SnapshotFacts> {
-        let snapshot = self.store.begin_snapshot(self.store.live()?, &self.facts, file, replace)?;
-        snapshot.run(&|done, total| {
-            progress(done, total);
-            Ok(())
-        })
+        self.store.begin_snapshot(self.store.live()?, &self.facts, file, replace)?.run(&reported(progress))
     }
 
     /// Hands all questions to `each` in the order of their ids; vectors are not read. Returns how many there were.

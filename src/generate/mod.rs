@@ -123,7 +123,7 @@ impl GenerateRequest {
 }
 
 /// A generated question.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Paraphrase {
     pub text: String,
     /// Cosine of the sentence vectors with the input.

@@ -48,7 +48,7 @@ impl Paraphraser {
     /// # Errors
     /// See [`Decoder::open`], [`ModelDirectory::kinds`] and [`Paraphraser::with_kinds`].
     pub fn open_beside(encoder: Arc<Encoder>, directory: &ModelDirectory, options: &RuntimeOptions) -> Result<Self> {
-        let kinds = directory.kinds()?;
+        let kinds = directory.kinds(encoder.fingerprint())?;
         let this = Self::new(encoder, Arc::new(Decoder::open(directory, options)?))?;
         match kinds {
             Some(kinds) => this.with_kinds(kinds),
@@ -84,9 +84,9 @@ impl Paraphraser {
     /// Similar questions, best first. Of the samples drawn, blanks, the input itself and all but the first of those
     /// that read alike are dropped (alike: but for width, case, spaces and punctuation). The `k` whose sentence vectors
     /// have the highest cosine with the input's are returned. Where the model can tell questions from other sentences
-    /// ([`Kinds`]), what is of the other kind than the input is dropped, and what may be ranks lower. A long input is cut off where the model's positions no
-    /// longer leave room for `max_tokens`. Requests of several threads are written together, and what one gets does not
-    /// depend on the others.
+    /// ([`Kinds`]), what is of the other kind than the input is dropped, and what may be ranks lower. A long input is cut
+    /// off where the model's positions no longer leave room for `max_tokens`. Requests of several threads are written
+    /// together, and what one gets does not depend on the others.
     ///
     /// # Errors
     /// The request is out of range, the model fails, or nobody waits any more, which is noticed before each step

@@ -174,6 +174,9 @@ impl Segments {
         let _one_at_a_time = self.freezing.lock();
         let sealed = {
             let snapshot = self.snapshot();
+            if snapshot.waiting() < self.settings.freeze_from.max(1) {
+                return Ok(false); // before stored vectors are looked at for nothing
+            }
             let damaged = |run: &Arc<Run>| run.is_damaged(&snapshot.live);
             let damaged: Vec<_> = snapshot.runs.iter().map(|part| Arc::clone(&part.whole)).filter(damaged).collect();
             let _used = self.used.lock();

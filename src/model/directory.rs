@@ -139,17 +139,20 @@ impl ModelDirectory {
         Ok(Some(calibration))
     }
 
-    /// Reads the probe for kinds of sentences, where there is one.
+    /// Reads the probe for kinds of sentences, where there is one; `fingerprint` is this model's.
     ///
     /// # Errors
     /// The file cannot be read, is damaged, or was fitted to another model.
-    pub fn kinds(&self) -> Result<Option<Kinds>> {
+    pub fn kinds(&self, fingerprint: &str) -> Result<Option<Kinds>> {
         let path = self.kinds_path();
         if !path.try_exists().map_err(|e| Error::io("look for the probe for kinds of sentences", &path, e))? {
             return Ok(None);
         }
         let kinds = Kinds::read(&path)?;
-        kinds.check_model(&self.kinds_fingerprint()?)?;
+        match self.arithmetic {
+            Arithmetic::F32 => kinds.check_model(fingerprint)?,
+            Arithmetic::Int8 => kinds.check_model(&self.kinds_fingerprint()?)?,
+        }
         Ok(Some(kinds))
     }
 

@@ -58,9 +58,10 @@ impl SharedWeights {
     pub fn give(&self, mut builder: SessionBuilder, file: &Path, wanted: &[Stored]) -> Result<SessionBuilder> {
         let action = || format!("use `{}`", file.display());
         let mut tensors = self.tensors.lock();
-        if wanted.iter().any(|tensor| !tensors.contains_key(&tensor.name)) {
+        let missing: Vec<_> = wanted.iter().filter(|tensor| !tensors.contains_key(&tensor.name)).collect();
+        if !missing.is_empty() {
             let bytes = std::fs::read(file).map_err(|e| Error::io("read the ONNX weights", file, e))?;
-            for tensor in wanted.iter().filter(|tensor| !tensors.contains_key(&tensor.name)).collect::<Vec<_>>() {
+            for tensor in missing {
                 let value = value(tensor, &bytes).map_err(|e| Error::corrupt(file, e))?;
                 tensors.insert(tensor.name.clone(), Arc::new(value));
             }

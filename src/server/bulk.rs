@@ -18,8 +18,6 @@ use crate::{Error, Result};
 
 /// How long an unfilled batch waits for more: a sender that pauses for its answer gets it.
 const LINGER: Duration = Duration::from_millis(10);
-/// How long a shutting-down server reads on after its last word.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// Replies that may lie unread before the server stops reading.
 const REPLIES: usize = 16;
 
@@ -33,11 +31,8 @@ pub(super) fn start(
     context: Context,
     request: Request<Streaming<proto::BulkUpsertQuestionsRequest>>,
 ) -> Result<ReceiverStream<Reply>, Status> {
-    let Ok(place) = context.streams.clone().try_acquire_owned() else {
-        let limit = format!("{} at once", context.options.max_streams);
-        return Err(Error::Exhausted { what: "the list of bulk streams".to_owned(), limit }.into());
-    };
-    let deadline = request.extensions().get::<Deadline>().copied();
+    let place = context.stream()?;
+    let deadline = Deadline::of(&request);
     let (replies, receiver) = mpsc::channel(REPLIES);
     let intake = Intake {
         context,
@@ -97,17 +92,10 @@ impl Intake {
         }
         drop(replies);
         if self.context.stopping.is_cancelled() {
-            self.linger().await;
+            let Self { requests, replies, .. } = self;
+            drop(replies); // ends the stream of replies; the status is on its way
+            calls::read_on(requests).await;
         }
-    }
-
-    /// Reads on for a moment, without looking: a connection that is closed while there is unread data in it is reset,
-    /// and the caller would lose the last replies.
-    async fn linger(self) {
-        let Self { mut requests, replies, .. } = self;
-        drop(replies); // ends the stream of replies; the status is on its way
-        let drain = async { while let Ok(Some(_)) = requests.message().await {} };
-        let _ = tokio::time::timeout(FAREWELL, drain).await;
     }
 
     async fn take_in(&mut self) -> Result<(), Status> {
@@ -234,7 +222,5 @@ fn failure(position: u64, id: String, error: &Error) -> proto::QuestionFailure {
 }
 
 fn shutting_down() -> Status {
-    let what = "the server".to_owned();
-    let reason = "it is shutting down; go on after the last `settled` when it is back".to_owned();
-    Error::Unavailable { what, reason }.into()
+    calls::shutting_down("go on after the last `settled` when it is back")
 }

@@ -10,16 +10,28 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::transport::server::TcpConnectInfo;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
+
+use crate::Error;
 
 /// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub Instant);
 
+impl Deadline {
+    /// That of a request, if it has one.
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
+        request.extensions().get().copied()
+    }
+}
+
 /// tonic answers a passed `grpc-timeout` with CANCELLED, from outside of every service; gRPC wants
 /// DEADLINE_EXCEEDED. So our own clock runs ahead of tonic's by more than a timer tick.
 const AHEAD: Duration = Duration::from_millis(2);
+
+/// How long a shutting-down server reads on after its last word.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Wraps the routes of all services.
 #[derive(Clone)]
@@ -74,6 +86,18 @@ pub(super) async fn deadline(deadline: Option<Deadline>) {
 /// What a caller hears whose deadline has passed.
 pub(super) fn exceeded() -> Status {
     Status::deadline_exceeded("the call's deadline passed before the work was done; allow more time, or ask for less")
+}
+
+/// What a caller hears when the server stops meanwhile, and what to do `then`.
+pub(super) fn shutting_down(then: &str) -> Status {
+    Error::Unavailable { what: "the server".to_owned(), reason: format!("it is shutting down; {then}") }.into()
+}
+
+/// Reads on for a moment, without looking: a connection that is closed while there is unread data in it is reset, and
+/// the caller would lose the last replies.
+pub(super) async fn read_on<T>(mut messages: Streaming<T>) {
+    let drain = async { while let Ok(Some(_)) = messages.message().await {} };
+    let _ = tokio::time::timeout(FAREWELL, drain).await;
 }
 
 /// The `grpc-timeout` header: up to 8 digits and a unit.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::ServerOptions;
 use super::gate::Gate;
-use crate::Result;
 use crate::engine::{Bank, BankName, Engine};
+use crate::{Error, Result};
 
 /// The engine behind its gate. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +37,22 @@ impl Context {
         Self { engine, gate, streams, transfers, copying, options, stopping: CancellationToken::new() }
     }
 
+    /// A place among the bulk streams, until it is dropped.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED when all are taken.
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit, Status> {
+        place(&self.streams, "bulk streams", self.options.max_streams)
+    }
+
+    /// A place among the snapshots that are on their way, until it is dropped.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED when all are taken.
+    pub fn transfer(&self) -> Result<OwnedSemaphorePermit, Status> {
+        place(&self.transfers, "snapshots on their way", self.options.max_transfers)
+    }
+
     /// Runs `work` with the engine; returns its result and how long it waited. See [`Gate::run`].
     pub async fn in_engine<T: Send + 'static>(
         &self,
@@ -55,4 +71,10 @@ impl Context {
         let name = BankName::new(name)?;
         self.in_engine(move |engine| work(engine.bank(&name)?)).await
     }
+}
+
+fn place(places: &Arc<Semaphore>, what: &str, most: u32) -> Result<OwnedSemaphorePermit, Status> {
+    Arc::clone(places)
+        .try_acquire_owned()
+        .map_err(|_| Error::Exhausted { what: format!("the list of {what}"), limit: format!("{most} at once") }.into())
 }

@@ -30,8 +30,8 @@ impl Gate {
     }
 
     /// Runs `work` on a thread that may block, when its turn comes; returns its result and how long it waited.
-    /// Dropping the future leaves the queue; work that runs already goes on to its end, but for what still waits for
-    /// the encoder.
+    /// Dropping the future leaves the queue; work that runs already goes on to its end, unless it asks whether it is
+    /// [`waited_for`](crate::runtime::waited_for), as encoder and decoder do.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED at once when the waiting room is full; INTERNAL when `work` panics; else its own error.

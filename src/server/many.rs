@@ -28,17 +28,14 @@ pub(super) fn start(
     context: Context,
     request: Request<proto::GenerateManyRequest>,
 ) -> Result<ReceiverStream<Reply>, Status> {
-    let deadline = request.extensions().get::<Deadline>().copied();
+    let deadline = Deadline::of(&request);
     let proto::GenerateManyRequest { texts, k, sampling, min_score } = request.into_inner();
     let texts = limits::items("texts", texts, limits::ITEMS)?;
     let wish = |text: String| convert::generate_request(proto::GenerateRequest { text, k, sampling, min_score });
     // What holds for all is looked at before the first is written; a text is its own affair.
     wish("any".to_owned())?;
     let wishes: Vec<Result<GenerateRequest>> = texts.into_iter().map(wish).collect();
-    let Ok(place) = context.streams.clone().try_acquire_owned() else {
-        let limit = format!("{} at once", context.options.max_streams);
-        return Err(Error::Exhausted { what: "the list of bulk streams".to_owned(), limit }.into());
-    };
+    let place = context.stream()?;
     let (replies, receiver) = mpsc::channel(TOGETHER);
     let many = Arc::new(Many { context, wishes, next: AtomicUsize::new(0), replies });
     let work = async move {
@@ -73,10 +70,7 @@ impl Many {
             result = work => result,
             () = self.replies.closed() => return,
             () = calls::deadline(deadline) => Err(calls::exceeded()),
-            () = self.context.stopping.cancelled() => {
-                let what = "the server".to_owned();
-                Err(Error::Unavailable { what, reason: "it is shutting down; ask again for what is missing".to_owned() }.into())
-            }
+            () = self.context.stopping.cancelled() => Err(calls::shutting_down("ask again for what is missing")),
         };
         if let Err(status) = result {
             let _ = self.replies.send(Err(status)).await; // the caller may have gone

@@ -2,19 +2,13 @@
 //!
 //! Memory is bounded by one message: the next one is read when it is in the file.
 
-use std::pin::pin;
-use std::time::Duration;
-
 use tonic::{Code, Status, Streaming};
 
 use super::context::Context;
-use super::transfer::{self, Blocking, Caller};
-use super::{convert, proto};
+use super::transfer::{self, Blocking};
+use super::{calls, convert, proto};
 use crate::Error;
 use crate::engine::{BankName, Spool};
-
-/// How long a shutting-down server reads on after its last word.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 type Messages = Streaming<proto::RestoreBankRequest>;
 
@@ -23,15 +17,13 @@ type Messages = Streaming<proto::RestoreBankRequest>;
 /// # Errors
 /// See `RestoreBank` in the contract; UNAVAILABLE when the server shuts down meanwhile.
 pub(super) async fn receive(context: &Context, mut messages: Messages) -> Result<proto::RestoreBankResponse, Status> {
-    let _place = transfer::place(context)?;
+    let _place = context.transfer()?;
     let received = tokio::select! {
         received = Received::take_in(context, &mut messages) => received,
         () = context.stopping.cancelled() => Err(transfer::shutting_down()),
     };
     if context.stopping.is_cancelled() {
-        // Unread data in a connection that is closed resets it, and the caller would lose its answer.
-        let drain = async move { while let Ok(Some(_)) = messages.message().await {} };
-        tokio::spawn(tokio::time::timeout(FAREWELL, drain));
+        tokio::spawn(calls::read_on(messages));
     }
     received?.restore(context).await
 }
@@ -68,21 +60,13 @@ impl Received {
 
     /// Makes the bank; given up when the server shuts down, unless it is there by then.
     async fn restore(mut self, context: &Context) -> Result<proto::RestoreBankResponse, Status> {
-        let (engine, caller) = (context.engine.clone(), Caller::default());
-        let (end, name) = (caller.end(), self.name);
-        let restore = self.spool.with(move |spool| engine.restore_spool(spool, name.as_ref(), &|_, _| end.check()));
-        let mut restore = pin!(restore);
-        let status = tokio::select! {
-            status = &mut restore => status?,
-            () = context.stopping.cancelled() => {
-                drop(caller);
-                let given_up = |status: Status| match status.code() {
-                    Code::Cancelled => transfer::shutting_down(),
-                    _ => status,
-                };
-                restore.await.map_err(given_up)?
-            }
-        };
+        let (engine, stopping, name) = (context.engine.clone(), context.stopping.clone(), self.name);
+        let go_on = move |_, _| transfer::go_on(&stopping);
+        let restored = self.spool.with(move |spool| engine.restore_spool(spool, name.as_ref(), &go_on)).await;
+        let status = restored.map_err(|status| match status.code() {
+            Code::Cancelled => transfer::shutting_down(), // a caller who has gone hears nothing
+            _ => status,
+        })?;
         tracing::info!(bank = %status.name, questions = status.questions, "restored a bank");
         Ok(proto::RestoreBankResponse { bank: Some(convert::bank(status)) })
     }

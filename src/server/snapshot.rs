@@ -15,7 +15,7 @@ use super::calls::{self, Deadline};
 use super::context::Context;
 use super::proto;
 use super::proto::take_snapshot_response::Part;
-use super::transfer::{self, Blocking, Caller};
+use super::transfer::{self, Blocking};
 use crate::engine::{Bank, BankName, SnapshotFacts, Spool};
 use crate::{Error, Result};
 
@@ -34,8 +34,8 @@ pub(super) fn start(
     context: Context,
     request: Request<proto::TakeSnapshotRequest>,
 ) -> Result<ReceiverStream<Reply>, Status> {
-    let place = transfer::place(&context)?;
-    let deadline = request.extensions().get::<Deadline>().copied();
+    let place = context.transfer()?;
+    let deadline = Deadline::of(&request);
     let bank = BankName::new(request.into_inner().name)?;
     let (replies, receiver) = mpsc::channel(REPLIES);
     let sending = Sending { context, bank, replies, _place: place };
@@ -115,12 +115,11 @@ impl Sending {
         let (engine, name) = (self.context.engine.clone(), self.bank.clone());
         let bank = self.context.gate.run_patiently(move || engine.bank(&name)).await?;
         let (told, mut progress) = watch::channel((0, 0));
-        let caller = Caller::default();
-        let end = caller.end();
+        let stopping = self.context.stopping.clone();
         let copying = Blocking::new(&self.context.copying, move || {
             Taken::of(&bank, &|copied, questions| {
                 told.send_replace((copied, questions));
-                end.check()
+                transfer::go_on(&stopping)
             })
         });
         let mut copying = pin!(copying);

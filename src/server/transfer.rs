@@ -1,31 +1,17 @@
-//! What both ways of a snapshot need: a place, a file that is worked on off the asynchronous threads, and an end.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+//! What both ways of a snapshot need: a file that is worked on off the asynchronous threads, and an end.
 
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::context::Context;
+use super::calls;
 use super::gate::Gate;
+use crate::runtime::waited_for;
 use crate::{Error, Result};
-
-/// A place among the snapshots that are on their way, until it is dropped.
-///
-/// # Errors
-/// RESOURCE_EXHAUSTED when all are taken.
-pub(super) fn place(context: &Context) -> Result<OwnedSemaphorePermit, Status> {
-    context.transfers.clone().try_acquire_owned().map_err(|_| {
-        let limit = format!("{} at once", context.options.max_transfers);
-        Error::Exhausted { what: "the list of snapshots on their way".to_owned(), limit }.into()
-    })
-}
 
 /// What a caller hears when the server stops meanwhile.
 pub(super) fn shutting_down() -> Status {
-    let reason = "it is shutting down; ask again when it is back".to_owned();
-    Error::Unavailable { what: "the server".to_owned(), reason }.into()
+    calls::shutting_down("ask again when it is back")
 }
 
 /// A value whose every use, and whose end, may block. Dropped on an asynchronous thread, it is put away on another.
@@ -64,32 +50,13 @@ impl<T: Send + 'static> Drop for Blocking<T> {
     }
 }
 
-/// Ends work when its caller has gone: dropped, it has every [`End`] say so.
-#[derive(Default)]
-pub(super) struct Caller(Arc<AtomicBool>);
-
-/// Asked by the work, again and again.
-pub(super) struct End(Arc<AtomicBool>);
-
-impl Caller {
-    pub fn end(&self) -> End {
-        End(Arc::clone(&self.0))
+/// For each step of a transfer's work.
+///
+/// # Errors
+/// The caller has gone, or the server shuts down.
+pub(super) fn go_on(stopping: &CancellationToken) -> Result<()> {
+    if waited_for() && !stopping.is_cancelled() {
+        return Ok(());
     }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl End {
-    /// # Errors
-    /// The caller has gone.
-    pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(Error::Cancelled { what: "a snapshot on its way".to_owned() });
-        }
-        Ok(())
-    }
+    Err(Error::Cancelled { what: "a snapshot on its way".to_owned() })
 }

@@ -14,7 +14,8 @@
 //! So a store that has lost an acknowledged batch, for whatever reason, knows it when it is opened.
 //!
 //! [`Store::begin_snapshot`] copies a bank into one file while it is written to, and [`Banks::restore`] makes a bank of
-//! such a file; a [`Spool`] holds one that passes through. [`Store::verify`] looks at every question, past those that are damaged.
+//! such a file; a [`Spool`] holds one that passes through. [`Store::verify`] looks at every question, past those that are
+//! damaged.
 
 mod acknowledged;
 mod attempt;

@@ -17,8 +17,8 @@ use crate::engine::{BankName, BankSettings, BankStatus, Engine, Quantisation, Qu
 
 /// Make, inspect, copy, verify and delete banks.
 ///
-/// None but `reencode` encodes anything, so none but that needs ONNX Runtime. A bank that a server has open is refused, except by
-/// `list`, and by `snapshot` and `restore` where `--server` names that server.
+/// None but `reencode` encodes anything, so none but that needs ONNX Runtime. A bank that a server has open is refused,
+/// except by `list`, and by `snapshot` and `restore` where `--server` names that server.
 #[derive(Args)]
 #[command(after_help = "A copy, and a bank made of it:\n  \
     simbert bank snapshot faq faq.bank\n  \

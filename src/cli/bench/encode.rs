@@ -223,10 +223,10 @@ fn product_rate(config: &Config, threads: usize) -> anyhow::Result<f64> {
     let started = Instant::now();
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        all.into_iter()
-            .try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a product panicked"))?.map_err(Into::into))
-    })
-    .map_err(|e: anyhow::Error| e)?;
+        all.into_iter().try_for_each(|one| -> anyhow::Result<()> {
+            Ok(one.join().map_err(|_| anyhow::anyhow!("a product panicked"))??)
+        })
+    })?;
     let products = (threads * TURNS) as f64;
     Ok(products * 2.0 * (PRODUCT_ROWS * hidden * inner) as f64 / started.elapsed().as_secs_f64())
 }

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::open;
 use crate::cli::sampling::SamplingArgs;
 use crate::engine::{Question, QuestionFile, QuestionFormat};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
@@ -17,16 +17,10 @@ use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 struct Line {
     id: String,
     text: String,
-    #[serde(default)]
-    paraphrases: Vec<Written>,
+    #[serde(skip_deserializing)]
+    paraphrases: Vec<Paraphrase>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Written {
-    text: String,
-    score: f32,
 }
 
 /// Questions to write for, and where their lines go.
@@ -64,7 +58,7 @@ impl Bank {
     /// The model cannot be opened, the output cannot be written, or a question failed.
     pub fn write(
         mut self,
-        open: impl FnOnce() -> anyhow::Result<Paraphraser>,
+        paraphraser: impl FnOnce() -> anyhow::Result<Paraphraser>,
         sampling: &SamplingArgs,
     ) -> anyhow::Result<()> {
         let left = &self.questions[self.done..];
@@ -74,15 +68,13 @@ impl Bank {
         if left.is_empty() {
             return Ok(());
         }
-        let bar = ProgressBar::new(self.questions.len() as u64).with_position(self.done as u64);
-        // The template is a constant that `with_template` accepts; a plain bar would do as well.
-        if let Ok(style) = ProgressStyle::with_template("generate {bar:24} {pos}/{len}, {per_sec}, {eta} left") {
-            bar.set_style(style);
-        }
+        let bar = open::bar("questions written for")?;
+        bar.set_length(self.questions.len() as u64);
+        bar.set_position(self.done as u64);
         bar.reset_eta();
         let requests: Vec<GenerateRequest> = left.iter().map(|question| sampling.request(&question.text)).collect();
         let mut failed = 0;
-        open()?.generate_many(&requests, |place, result| {
+        paraphraser()?.generate_many(&requests, |place, result| {
             failed += usize::from(result.is_err());
             let line = line(&left[place], result);
             self.output
@@ -101,11 +93,10 @@ impl Bank {
 }
 
 fn line(question: &Question, result: crate::Result<Vec<Paraphrase>>) -> String {
-    let (written, error) = match result {
+    let (paraphrases, error) = match result {
         Ok(written) => (written, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
-    let paraphrases = written.into_iter().map(|Paraphrase { text, score }| Written { text, score }).collect();
     let line = Line { id: question.id.to_string(), text: question.text.clone(), paraphrases, error };
     serde_json::json!(line).to_string() + "\n"
 }

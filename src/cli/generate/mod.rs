@@ -77,8 +77,7 @@ impl Generate {
         let mut out = std::io::stdout().lock();
         for paraphrase in &found {
             if self.json {
-                let line = serde_json::json!({"text": paraphrase.text, "score": paraphrase.score});
-                writeln!(out, "{line}")?;
+                writeln!(out, "{}", serde_json::json!(paraphrase))?;
             } else {
                 writeln!(out, "{:.4}  {}", paraphrase.score, paraphrase.text)?;
             }

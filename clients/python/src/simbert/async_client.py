@@ -17,7 +17,7 @@ from .async_upload import upload
 from .bulk import BulkResult, OnFailure, OnProgress, Upload
 from .call import Call, documented_as
 from .connection import Tls, call_metadata, channel_options
-from .errors import SimbertError
+from .errors import SimbertError, translated
 from .paraphrase import Sampling, Written
 from .progress import reporting
 from .question import Question, QuestionLike
@@ -146,12 +146,10 @@ class AsyncClient:
     ) -> AsyncIterator[Written]:
         """Write for many questions, as `Client.generate_many` does: `async for written in …`."""
         request = paraphrase.many(texts, k, min_score, sampling)
-        try:
-            rpc = self._connection.stub(ParaphraseServiceStub).GenerateMany
+        rpc = self._connection.stub(ParaphraseServiceStub).GenerateMany
+        with translated():
             async for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
                 yield Written.of(reply)
-        except grpc.RpcError as error:
-            raise SimbertError.of(error) from error
 
     async def take_snapshot(
         self, bank: str, file: str | os.PathLike[str], *, replace: bool = False, progress: OnCopied | None = None
@@ -159,23 +157,18 @@ class AsyncClient:
         """Copy a bank into a file, as `Client.take_snapshot` does; the file is written in the event loop."""
         request = bank_pb2.TakeSnapshotRequest(name=bank)
         with snapshot.Receiving(file, replace, progress) as receiving:
-            try:
-                rpc = self._connection.stub(BankServiceStub).TakeSnapshot
+            rpc = self._connection.stub(BankServiceStub).TakeSnapshot
+            with translated():
                 async for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
                     receiving.take(reply)
-            except grpc.RpcError as error:
-                raise SimbertError.of(error) from error
             return receiving.finish()
 
     async def restore_bank(self, file: str | os.PathLike[str], *, name: str = "") -> bank.Bank:
         """Make a bank of a snapshot's file, as `Client.restore_bank` does; the file is read in the event loop."""
-        with open(file, "rb") as opened:
-            try:
-                rpc = self._connection.stub(BankServiceStub).RestoreBank
-                reply = await rpc(snapshot.sent(opened, name), timeout=self._timeout, metadata=self._metadata)
-            except grpc.RpcError as error:
-                raise SimbertError.of(error) from error
-            return bank.Bank.of(reply.bank)
+        rpc = self._connection.stub(BankServiceStub).RestoreBank
+        with open(file, "rb") as opened, translated():
+            reply = await rpc(snapshot.sent(opened, name), timeout=self._timeout, metadata=self._metadata)
+        return bank.Bank.of(reply.bank)
 
     async def _make(self, call: Call[T]) -> T:
         attempts = Attempts(self._timeout, self._retries if call.repeatable else Retries(attempts=1))

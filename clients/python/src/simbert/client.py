@@ -17,7 +17,7 @@ from .blocking_upload import upload
 from .bulk import BulkResult, OnFailure, OnProgress, Upload
 from .call import Call, documented_as
 from .connection import Tls, call_metadata, channel_options
-from .errors import SimbertError
+from .errors import SimbertError, translated
 from .paraphrase import Sampling, Written
 from .progress import reporting
 from .question import Question, QuestionLike
@@ -172,12 +172,10 @@ class Client:
         itself: what has come before an error is good.
         """
         request = paraphrase.many(texts, k, min_score, sampling)
-        try:
-            rpc = self._stub(ParaphraseServiceStub).GenerateMany
+        rpc = self._stub(ParaphraseServiceStub).GenerateMany
+        with translated():
             for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
                 yield Written.of(reply)
-        except grpc.RpcError as error:
-            raise SimbertError.of(error) from error
 
     def take_snapshot(
         self, bank: str, file: str | os.PathLike[str], *, replace: bool = False, progress: OnCopied | None = None
@@ -190,12 +188,10 @@ class Client:
         """
         request = bank_pb2.TakeSnapshotRequest(name=bank)
         with snapshot.Receiving(file, replace, progress) as receiving:
-            try:
-                rpc = self._stub(BankServiceStub).TakeSnapshot
+            rpc = self._stub(BankServiceStub).TakeSnapshot
+            with translated():
                 for reply in rpc(request, timeout=self._timeout, metadata=self._metadata):
                     receiving.take(reply)
-            except grpc.RpcError as error:
-                raise SimbertError.of(error) from error
             return receiving.finish()
 
     def restore_bank(self, file: str | os.PathLike[str], *, name: str = "") -> bank.Bank:
@@ -204,13 +200,10 @@ class Client:
         The server checks all of the file before the bank appears, and nothing is left of one that is damaged. Raises
         `AlreadyExists` and `InvalidArgument`.
         """
-        with open(file, "rb") as opened:
-            try:
-                rpc = self._stub(BankServiceStub).RestoreBank
-                reply = rpc(snapshot.sent(opened, name), timeout=self._timeout, metadata=self._metadata)
-            except grpc.RpcError as error:
-                raise SimbertError.of(error) from error
-            return bank.Bank.of(reply.bank)
+        rpc = self._stub(BankServiceStub).RestoreBank
+        with open(file, "rb") as opened, translated():
+            reply = rpc(snapshot.sent(opened, name), timeout=self._timeout, metadata=self._metadata)
+        return bank.Bank.of(reply.bank)
 
     def _make(self, call: Call[T]) -> T:
         attempts = Attempts(self._timeout, self._retries if call.repeatable else Retries(attempts=1))

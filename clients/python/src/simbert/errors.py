@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import grpc
@@ -131,3 +133,12 @@ class DataLoss(SimbertError):
 
 
 _BY_CODE = {kind.code: kind for kind in SimbertError.__subclasses__()}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise a gRPC error as the exception that it stands for."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise SimbertError.of(error) from error

@@ -40,8 +40,7 @@ class Receiving:
         self._replace = replace
         self._progress = progress
         self._taken: Snapshot | None = None
-        if not replace and self._target.exists():
-            raise FileExistsError(f"there is a file {self._target} already; `replace=True` writes over it")
+        self._refuse_existing()
 
     def __enter__(self) -> Receiving:
         self._file: BinaryIO = self._partial.open("wb")
@@ -69,10 +68,13 @@ class Receiving:
         size = self._file.tell()
         if self._taken is None or size != self._taken.bytes:
             raise EOFError(f"the snapshot ended early, after {size} bytes")
-        if not self._replace and self._target.exists():
-            raise FileExistsError(f"there is a file {self._target} already; `replace=True` writes over it")
+        self._refuse_existing()
         self._partial.replace(self._target)
         return self._taken
+
+    def _refuse_existing(self) -> None:
+        if not self._replace and self._target.exists():
+            raise FileExistsError(f"there is a file {self._target} already; `replace=True` writes over it")
 
 
 def sent(file: BinaryIO, name: str) -> Iterator[bank_pb2.RestoreBankRequest]:
