@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python stubs-python crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-train train clean
+.PHONY: help vendor build model demo test test-python stubs-python crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-train train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -76,6 +76,12 @@ BENCH_DATA = $(if $(SCALE),--scale $(SCALE)) $(if $(VECTORS),--vectors $(VECTORS
 bench-generate: model target/peers $(MODEL)/encoder.int8.onnx ## Time similar questions beside Hugging Face transformers, and compare logits. Fetches both with pip.
 	$(CARGO) build --release --locked --example generate
 	target/peers/bin/python benches/peers/generate.py $(BENCH_GENERATE)
+
+bench-half: model target/peers ## See what f16 weights would bring the encoder. Fetches onnx and ONNX Runtime with pip.
+	target/peers/bin/python benches/peers/half.py
+
+bench-beams: build model target/peers ## Judge ways to draw similar questions: sampling with its controls, and diverse beams. Fetches transformers with pip.
+	target/peers/bin/python benches/peers/beams.py $(BENCH_BEAMS)
 
 bench-train: build target/peers ## Time training steps beside PyTorch's, and compare losses and gradients. Fetches PyTorch with pip.
 	target/peers/bin/python benches/peers/train.py $(BENCH_TRAIN)

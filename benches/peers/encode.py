@@ -105,7 +105,11 @@ class Simbert:
 
     def run(self, *command) -> str:
         command = [self.args.simbert, *map(str, command), "--model", self.args.model, "--threads", str(self.args.threads)]
-        done = subprocess.run([*command, *(["--int8"] if self.int8 else [])], capture_output=True, text=True)
+        if self.int8:
+            command.append("--int8")
+        elif "bench" in command:
+            command += ["--arithmetic", "f32"]  # left to itself, it takes all that there are
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"simbert failed: {done.stderr}")
         return done.stdout
@@ -119,9 +123,9 @@ class Simbert:
         options = ["--skip", skip, "--limit", count, "--rounds", 1, "--layout", layout, "--budget", 256, "--json"]
         return json.loads(self.run("bench", "encode", file, *options))
 
-    def lone(self, file: Path, count: int) -> float:
-        options = ["--limit", count, "--lone", count, "--layout", f"{self.args.threads}x1", "--budget", 256, "--json"]
-        return json.loads(self.run("bench", "encode", file, *options))["p50_ms"]
+    def lone(self, file: Path, count: int) -> dict:
+        options = ["--limit", count, "--lone", count, "--budget", 256, "--json"]
+        return json.loads(self.run("bench", "encode", file, *options))
 
     def index(self, file: Path, folder: Path) -> float:
         bank = ["--bank", "bench", "--data", folder / f"data-{time.monotonic_ns()}"]
@@ -175,7 +179,7 @@ def main() -> None:
 
         rates = {name: [] for name in [*ours, *peers]}
         tokens, flops, products, banks = [], [], [], []
-        lone, bare = {name: [] for name in ours}, {name: [] for name in ours}
+        lone, bare, direct = ({name: [] for name in ours} for _ in range(3))
         size = len(texts) // args.rounds
         for number in range(args.rounds):
             part = texts[number * size : (number + 1) * size]
@@ -187,7 +191,9 @@ def main() -> None:
                     flops.append(row["flops"])
                     tokens.append(row["tokens_per_second"] / row["sentences_per_second"])
                 bare[name].append(bare_p50(graph[name.split()[1]], reader, texts[: args.lone]))
-                lone[name].append(one.lone(file, args.lone))
+                alone = one.lone(file, args.lone)
+                lone[name].append(alone["p50_ms"])
+                direct[name].append(alone["to_direct"])
             (folder / "part.txt").write_text("\n".join(part) + "\n", encoding="utf-8")
             banks.append(ours["simbert int8"].index(folder / "part.txt", folder))
             for name, peer in peers.items():
@@ -216,6 +222,8 @@ def main() -> None:
         "encode_int8_vs_f32": pairwise(rates["simbert int8"], rates["simbert f32"]),
         "encode_lone_f32_to_bare": pairwise(lone["simbert f32"], bare["simbert f32"]),
         "encode_lone_int8_to_bare": pairwise(lone["simbert int8"], bare["simbert int8"]),
+        "encode_lone_f32_to_direct": statistics.median(direct["simbert f32"]),
+        "encode_lone_int8_to_direct": statistics.median(direct["simbert int8"]),
         "encode_index_int8_to_encode": pairwise(banks, rates["simbert int8"]),
         "encode_f32_of_gemm": statistics.median(flops) / rate,
     }

@@ -17,6 +17,6 @@ pub use calibrate::{
 };
 pub use encode::{Encode, Progress, Step};
 pub use faq::{Faq, Paraphrase, faq};
-pub use generation::{Example, Generation, Rewrite, SentenceRules, WordList, generation, read_examples};
+pub use generation::{Example, Generation, Rewrite, SentenceRules, WordList, generation, read_examples, read_written};
 pub use kinds::{KindLine, KindsFound, fit_kinds, read_kind_lines};
 pub use sts::{Sts, sts};

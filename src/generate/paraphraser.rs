@@ -93,7 +93,19 @@ impl Paraphraser {
     /// ([`while_waited_for`](crate::runtime::while_waited_for)).
     pub fn generate(&self, request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
         request.validate()?;
-        let samples = self.samples(request)?;
+        self.best_of(self.samples(request)?, request)
+    }
+
+    /// What [`Paraphraser::generate`] returns of sentences that another program wrote, in the place of samples.
+    ///
+    /// # Errors
+    /// The request is out of range, or the encoder fails.
+    pub fn choose(&self, written: &[String], request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
+        request.validate()?;
+        self.best_of(once(written.iter().cloned(), &request.text), request)
+    }
+
+    fn best_of(&self, samples: Vec<String>, request: &GenerateRequest) -> Result<Vec<Paraphrase>> {
         // The input goes first, to be compared with.
         let input = std::iter::once(request.text.as_str());
         let texts: Vec<&str> = input.chain(samples.iter().map(String::as_str)).collect();
@@ -121,16 +133,16 @@ impl Paraphraser {
         }
         let limit = (self.decoder.positions() - request.sampling.max_tokens).min(self.encoder.config().max_tokens);
         let source = tokenizer.sentence(&request.text, limit)?;
-        let mut seen = HashSet::from([String::new(), folded(&request.text)]);
-        let mut samples = Vec::new();
-        for target in self.writer.write(source, &request.sampling)? {
-            let text = tokenizer.decode(&target)?;
-            if seen.insert(folded(&text)) {
-                samples.push(text);
-            }
-        }
-        Ok(samples)
+        let targets = self.writer.write(source, &request.sampling)?;
+        let texts = targets.iter().map(|target| tokenizer.decode(target)).collect::<Result<Vec<_>>>()?;
+        Ok(once(texts.into_iter(), &request.text))
     }
+}
+
+/// Each wording once, in its first form and order, without blanks and `input` itself.
+fn once(texts: impl Iterator<Item = String>, input: &str) -> Vec<String> {
+    let mut seen = HashSet::from([String::new(), folded(input)]);
+    texts.filter(|text| seen.insert(folded(text))).collect()
 }
 
 /// The best `request.k` of samples, best first; beside each its cosine with the input, and how far its probability of
@@ -157,6 +169,12 @@ mod tests {
             GenerateRequest { text: "问".to_owned(), k: 2, sampling: Sampling::default(), min_score: Some(0.55) };
         let samples = samples.iter().map(|&(text, score, change)| (text.to_owned(), (score, change)));
         ranked(samples, &request).into_iter().map(|paraphrase| paraphrase.text).collect()
+    }
+
+    #[test]
+    fn a_wording_counts_once_and_the_input_not_at_all() {
+        let texts = ["怎么还款？", "", "？", "如何还款", "如何还款!", "怎么还款呢"].map(str::to_owned);
+        assert_eq!(once(texts.into_iter(), "怎么还款"), ["如何还款", "怎么还款呢"]);
     }
 
     #[test]

@@ -5,8 +5,10 @@ mod batcher;
 mod cache;
 mod call;
 mod decoder;
+mod direct;
 mod encoder;
 mod library;
+mod network;
 mod patience;
 mod pool;
 mod queue;
@@ -19,6 +21,7 @@ use crate::Error;
 
 pub use cache::{Cache, Rows, Slot};
 pub use decoder::{Decoder, Logits};
+pub use direct::DirectEncoder;
 pub use encoder::{EncodeTimings, Encoded, Encoder};
 pub use patience::{Patience, patience, waited_for, while_waited_for};
 pub use vector_cache::CacheUse;

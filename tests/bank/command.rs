@@ -2,13 +2,16 @@
 //!
 //! Needs the ONNX Runtime library (`make vendor`).
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use serde_json::{Value, json};
 use simbert::model::{ModelDirectory, Precision, Weights};
+
+use crate::small_disk::SmallDisk;
 
 const LETTERS: &str = "怎么还款借信用卡额度提高在哪里查询";
 
@@ -160,4 +163,71 @@ fn bad_lines_stop_the_work_or_are_counted() {
     for wrong in [&["search", "x", "--bank", ".."][..], &["search", "x", "--bank", "faq", "--filter", "n>=x"]] {
         assert_eq!(run(folder, wrong, "").status.code(), Some(2));
     }
+}
+
+/// Starts `simbert index -`, writes `lines` and leaves the pipe open.
+fn index_from_pipe(folder: &Path, lines: &str) -> (std::process::Child, std::process::ChildStdin) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_simbert"))
+        .args(["index", "-", "--format", "txt", "--bank", "faq", "--batch", "8"])
+        .env("SIMBERT_MODEL", folder.join("model"))
+        .env("SIMBERT_DATA", folder.join("data"))
+        .env_remove("SIMBERT_BANK")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(lines.as_bytes()).unwrap();
+    (child, pipe)
+}
+
+fn lines(count: usize) -> String {
+    (0..count).map(|i| format!("怎么还款{i}\n")).collect()
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    model(folder);
+    let (mut child, pipe) = index_from_pipe(folder, &lines(100));
+    // The first twelve batches are whole; the last four lines wait for more.
+    let bank = folder.join("data");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !bank.is_dir() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(30));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(pipe);
+    let rest = ["index", "-", "--format", "txt", "--bank", "faq", "--json"];
+    let summary: Value = serde_json::from_str(&stdout(folder, &rest, &lines(100))).unwrap();
+    let (inserted, unchanged) = (summary["inserted"].as_u64().unwrap(), summary["unchanged"].as_u64().unwrap());
+    assert_eq!((inserted + unchanged, &summary["questions"]), (100, &json!(100)), "{summary}");
+    assert_eq!(unchanged % 8, 0, "whole batches: {summary}");
+}
+
+#[test]
+fn a_failed_commit_does_not_wait_for_a_pipe_that_says_nothing() {
+    let Some(disk) = SmallDisk::new(48) else { return };
+    let folder = disk.path();
+    model(folder);
+    stdout(folder, &["index", "-", "--format", "txt", "--bank", "faq"], &lines(3));
+    std::fs::write(folder.join("ballast"), vec![0; 20 << 20]).unwrap();
+    let (mut child, pipe) = index_from_pipe(folder, &lines(100));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it waits for the pipe");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    drop(pipe);
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains("room") || errors.contains("space"), "{errors}");
 }

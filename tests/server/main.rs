@@ -2,6 +2,7 @@
 //! that no model is needed; everything behind it is real.
 
 mod banks;
+mod batching;
 mod bulk;
 mod calibration;
 mod calls;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::harness::{connect, model};
 
-fn runtime_is_there() -> bool {
+pub fn runtime_is_there() -> bool {
     std::env::var_os("ORT_DYLIB_PATH").is_some()
         || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor/onnxruntime").is_dir()
 }

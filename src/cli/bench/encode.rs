@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 
 use super::super::ModelArgs;
-use crate::model::Config;
+use super::lone;
+use crate::model::{Arithmetic, Config, ModelDirectory};
 use crate::runtime::{Encoder, RuntimeOptions};
 
 /// Texts that one call encodes, as `simbert encode` does.
@@ -25,7 +26,7 @@ const PRODUCT_ROWS: usize = 512;
 /// f32 matrix products of a layer's shape on the same cores: int8 can be above 1.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert bench encode questions.txt\n  \
-    simbert bench encode questions.txt --int8 --layout 2x1,1x2 --budget 64,256,1024\n  \
+    simbert bench encode questions.txt --arithmetic int8 --layout 2x1,1x2 --budget 64,256,1024\n  \
     simbert bench encode questions.txt --lone 200")]
 pub struct Encode {
     /// A UTF-8 file of texts, one a line.
@@ -36,6 +37,9 @@ pub struct Encode {
     /// Lines to pass over first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: usize,
+    /// The numbers to compute in; those that the model is exported in when absent.
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "int8")]
+    arithmetic: Vec<Numbers>,
     /// Sessions and the threads of each; every core with one session each, and one session with all, when absent.
     #[arg(long, value_name = "SESSIONSxTHREADS", value_delimiter = ',')]
     layout: Vec<Layout>,
@@ -45,7 +49,8 @@ pub struct Encode {
     /// Turns of each arrangement; the median counts.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Encode the first N lines one by one instead, and tell how long a call takes.
+    /// Encode the first N lines one by one instead, in turns with a session that is called without queue or threads between,
+    /// and tell how long a call takes.
     #[arg(long, value_name = "N")]
     lone: Option<usize>,
     /// Print a line of JSON for each arrangement.
@@ -53,6 +58,22 @@ pub struct Encode {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+}
+
+/// [`Arithmetic`], as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    F32,
+    Int8,
+}
+
+impl From<Numbers> for Arithmetic {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::F32 => Self::F32,
+            Numbers::Int8 => Self::Int8,
+        }
+    }
 }
 
 /// How many sessions, and how many threads each has.
@@ -76,6 +97,7 @@ impl FromStr for Layout {
 
 /// An arrangement, and the seconds of its turns.
 struct Arrangement {
+    arithmetic: Arithmetic,
     layout: Layout,
     budget: usize,
     encoder: Encoder,
@@ -86,6 +108,10 @@ impl Encode {
     pub fn run(self) -> anyhow::Result<()> {
         let texts = self.texts()?;
         let directory = self.model.directory()?;
+        if let Some(count) = self.lone {
+            let options = RuntimeOptions { tokens_per_batch: self.budget[0], ..self.model.runtime() };
+            return lone::run(&directory, &options, &texts[..count.clamp(1, texts.len())], self.json);
+        }
         let cores = match self.model.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -96,20 +122,16 @@ impl Encode {
             layouts.dedup();
         }
         let mut all = Vec::new();
-        for layout in layouts {
-            for &budget in &self.budget {
-                let (sessions, threads) = (layout.sessions, layout.sessions * layout.threads);
-                let options = RuntimeOptions { sessions, threads, tokens_per_batch: budget, ..self.model.runtime() };
-                all.push(Arrangement {
-                    layout,
-                    budget,
-                    encoder: Encoder::open(&directory, &options)?,
-                    seconds: vec![],
-                });
+        for directory in self.directories(&directory) {
+            for &layout in &layouts {
+                for &budget in &self.budget {
+                    let (sessions, threads) = (layout.sessions, layout.sessions * layout.threads);
+                    let options =
+                        RuntimeOptions { sessions, threads, tokens_per_batch: budget, ..self.model.runtime() };
+                    let (arithmetic, encoder) = (directory.arithmetic(), Encoder::open(&directory, &options)?);
+                    all.push(Arrangement { arithmetic, layout, budget, encoder, seconds: vec![] });
+                }
             }
-        }
-        if let Some(count) = self.lone {
-            return self.run_lone(&all, &texts[..count.clamp(1, texts.len())]);
         }
         let config = directory.config()?;
         let lengths = lengths(&all[0].encoder, &texts)?;
@@ -131,6 +153,17 @@ impl Encode {
         self.report(all, (texts.len(), tokens, operations), median(&mut products))
     }
 
+    /// The model in each arithmetic that is measured.
+    fn directories(&self, given: &ModelDirectory) -> Vec<ModelDirectory> {
+        let exported = |numbers: &Numbers| given.clone().with_arithmetic((*numbers).into()).encoder_path().exists();
+        let wanted = match (self.model.int8, self.arithmetic.is_empty()) {
+            (true, _) => vec![Numbers::Int8],
+            (false, true) => [Numbers::F32, Numbers::Int8].into_iter().filter(exported).collect(),
+            (false, false) => self.arithmetic.clone(),
+        };
+        wanted.into_iter().map(|numbers| given.clone().with_arithmetic(numbers.into())).collect()
+    }
+
     fn texts(&self) -> anyhow::Result<Vec<String>> {
         let file = std::fs::File::open(&self.file).with_context(|| format!("cannot open `{}`", self.file.display()))?;
         let lines = BufReader::new(file).lines().skip(self.skip).take(self.limit as usize);
@@ -141,54 +174,36 @@ impl Encode {
         Ok(texts)
     }
 
-    fn run_lone(&self, all: &[Arrangement], texts: &[String]) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        for Arrangement { layout, encoder, .. } in all {
-            encoder.encode(&texts[..texts.len().min(20)])?; // warms up
-            let mut times = Vec::with_capacity(texts.len());
-            for text in texts {
-                let started = Instant::now();
-                encoder.encode(std::slice::from_ref(text))?;
-                times.push(started.elapsed().as_secs_f64() * 1e3);
-            }
-            let p50 = median(&mut times);
-            let p95 = times[(times.len() * 95 / 100).min(times.len() - 1)];
-            let Layout { sessions, threads } = layout;
-            match self.json {
-                true => writeln!(
-                    out,
-                    "{}",
-                    serde_json::json!({"sessions": sessions, "threads": threads, "p50_ms": p50, "p95_ms": p95})
-                )?,
-                false => writeln!(out, "{sessions} sessions of {threads}: p50 {p50:.2} ms, p95 {p95:.2} ms")?,
-            }
-        }
-        Ok(())
-    }
-
     fn report(&self, all: Vec<Arrangement>, work: (usize, usize, f64), product_rate: f64) -> anyhow::Result<()> {
         let (sentences, tokens, operations) = work;
         let mut out = std::io::stdout().lock();
         if !self.json {
             writeln!(out, "{sentences} sentences, {:.1} tokens each", tokens as f64 / sentences as f64)?;
             writeln!(out, "plain f32 products: {:.0} GFLOP/s\n", product_rate / 1e9)?;
-            writeln!(out, "| sessions × threads | tokens a batch | sentences/s | tokens/s | of the products' rate |")?;
-            writeln!(out, "|---|---|---|---|---|")?;
+            writeln!(
+                out,
+                "| arithmetic | sessions × threads | tokens a batch | sentences/s | tokens/s | of the products' rate |"
+            )?;
+            writeln!(out, "|---|---|---|---|---|---|")?;
         }
-        for Arrangement { layout: Layout { sessions, threads }, budget, mut seconds, .. } in all {
+        for Arrangement { arithmetic, layout: Layout { sessions, threads }, budget, mut seconds, .. } in all {
+            let arithmetic = format!("{arithmetic:?}").to_lowercase();
             let median = median(&mut seconds);
             let (by_sentence, by_token) = (sentences as f64 / median, tokens as f64 / median);
             let share = operations / median / product_rate;
             if self.json {
                 let row = serde_json::json!({
-                    "int8": self.model.int8, "sessions": sessions, "threads": threads, "budget": budget,
+                    "arithmetic": arithmetic, "sessions": sessions, "threads": threads, "budget": budget,
                     "sentences": sentences, "sentences_per_second": by_sentence, "tokens_per_second": by_token,
                     "flops": operations / median, "product_flops": product_rate,
                 });
                 writeln!(out, "{row}")?;
                 continue;
             }
-            writeln!(out, "| {sessions} × {threads} | {budget} | {by_sentence:.0} | {by_token:.0} | {share:.2} |")?;
+            writeln!(
+                out,
+                "| {arithmetic} | {sessions} × {threads} | {budget} | {by_sentence:.0} | {by_token:.0} | {share:.2} |"
+            )?;
         }
         Ok(())
     }
@@ -231,7 +246,7 @@ fn product_rate(config: &Config, threads: usize) -> anyhow::Result<f64> {
     Ok(products * 2.0 * (PRODUCT_ROWS * hidden * inner) as f64 / started.elapsed().as_secs_f64())
 }
 
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -1,6 +1,7 @@
 //! `simbert bench`: how fast a model runs here, and in which arrangement it runs fastest.
 
 mod encode;
+mod lone;
 
 use clap::{Args, Subcommand};
 

@@ -22,7 +22,8 @@ const QUESTION_WORDS: &str = include_str!("../../../data/generation/question-wor
 /// self-BLEU (1 to 4 characters, no smoothing; lower is more varied); the mean cosine with the input; the share that
 /// differs from the input by punctuation or particles alone; the share of the labelled paraphrases that came back, and
 /// how near the nearest sentence came to each (F1 of character bigrams), beside what the input itself scores; the
-/// share that is of the input's kind, for statements and for questions; and the time. A bar in the table is what a
+/// share that is of the input's kind, for statements and for questions; and the time. With --written, what another
+/// program wrote is ranked and judged in the place of the model's samples. A bar in the table is what a
 /// model should reach with 100 samples and -k 20.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -36,6 +37,9 @@ pub struct GenerationArgs {
     model: ModelArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
+    /// Judge the sentences of this file instead: lines of {"text": …, "written": […]}, one for each sentence.
+    #[arg(long, value_name = "FILE")]
+    written: Option<PathBuf>,
     /// Words that make no other wording, one a line; Chinese and English ones when absent.
     #[arg(long, value_name = "FILE")]
     particles: Option<PathBuf>,
@@ -70,8 +74,15 @@ impl GenerationArgs {
             examples.extend(eval::read_examples(file)?);
         }
         examples.first().map_or(Ok(()), |example| self.sampling.request(&example.text).validate())?;
+        let written = self.written.as_deref().map(|file| eval::read_written(file, &examples)).transpose()?;
         let paraphraser = Paraphraser::open(&self.model.directory()?, &self.model.runtime())?;
-        let rewrite = |text: &str| paraphraser.generate(&self.sampling.request(text));
+        let rewrite = |text: &str| {
+            let request = self.sampling.request(text);
+            match &written {
+                Some(written) => paraphraser.choose(&written[text], &request), // there for each example
+                None => paraphraser.generate(&request),
+            }
+        };
         let mut bar = Bar::default();
         let generation = eval::generation(&examples, &rewrite, &rules, &mut |step| bar.step(step))?;
         drop(bar);

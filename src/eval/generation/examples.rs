@@ -23,6 +23,34 @@ struct Group {
     synonyms: Vec<String>,
 }
 
+/// A line of a file of sentences that were written for examples.
+#[derive(Deserialize)]
+struct Written {
+    text: String,
+    written: Vec<String>,
+}
+
+/// Reads what was written for each of `examples`, lines of `{"text": …, "written": […]}`; by text.
+///
+/// # Errors
+/// The file cannot be read, has a line that is no such record, or has none for an example.
+pub fn read_written(path: impl AsRef<Path>, examples: &[Example]) -> Result<HashMap<String, Vec<String>>> {
+    let path = path.as_ref();
+    let record = |fields: &[&str]| {
+        let line: Written = serde_json::from_str(&fields.join("\t"))
+            .map_err(|e| format!("expected {{\"text\": …, \"written\": […]}}: {e}"))?;
+        Ok((line.text, line.written))
+    };
+    let written: HashMap<_, _> = read(path, |_| false, record)?.into_iter().collect();
+    match examples.iter().find(|example| !written.contains_key(&example.text)) {
+        None => Ok(written),
+        Some(example) => {
+            let expected = format!("a line for `{}`", short(&example.text));
+            Err(Error::invalid(path.display().to_string(), expected, "none"))
+        }
+    }
+}
+
 /// Reads examples: of a `.tsv` file `sentence, paraphrase, …` with tabs between them, any number of paraphrases, a
 /// header whose second name is `paraphrase` passed over; of a `.jsonl` file `{"text": …, "synonyms": […]}`; of any other
 /// file a sentence a line, without paraphrases. A sentence that comes again adds its paraphrases to the first; blank
@@ -104,6 +132,17 @@ mod tests {
     fn a_sentence_that_comes_again_adds_its_paraphrases() {
         let examples = read_file("a.tsv", "甲\t乙\n丁\t戊\n甲\t丙\t乙\n").unwrap();
         assert_eq!(examples, [example("甲", &["乙", "丙"]), example("丁", &["戊"])]);
+    }
+
+    #[test]
+    fn what_was_written_is_found_by_its_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("written.jsonl");
+        std::fs::write(&path, "{\"text\":\"甲\",\"written\":[\"乙\",\"丙\"]}\n").unwrap();
+        let written = read_written(&path, &[example("甲", &[])]).unwrap();
+        assert_eq!(written["甲"], ["乙", "丙"]);
+        let error = read_written(&path, &[example("丁", &[])]).unwrap_err().to_string();
+        assert!(error.contains("expected a line for `丁`"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-pub use examples::{Example, read_examples};
+pub use examples::{Example, read_examples, read_written};
 pub(super) use words::QUESTION_MARKS;
 pub use words::{SentenceRules, WordList};
 

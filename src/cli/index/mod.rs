@@ -1,24 +1,23 @@
 //! `simbert index`.
 
+mod cut;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::thread::ScopedJoinHandle;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::cut::Cut;
 use super::ModelArgs;
 use super::open::{self, BankArgs};
 use crate::Error;
-use crate::engine::{
-    Bank, BankSettings, Prepared, Quantisation, Question, QuestionFile, QuestionFormat, UpsertOutcome,
-};
+use crate::engine::{Bank, BankSettings, Prepared, Quantisation, QuestionFile, QuestionFormat, UpsertOutcome};
 
-/// Bad lines that are shown in full when they are skipped.
-const SHOWN: u64 = 10;
 /// Batches that wait, encoded or nearly so, for the one that is committed: the encoder always has the next.
 const AHEAD: usize = 2;
 
@@ -101,12 +100,12 @@ struct Summary {
 }
 
 /// A batch on its way into the bank.
-struct Batch<'scope> {
+struct Batch {
     /// Questions in it.
     read: u64,
     /// Bytes of the file up to its end.
     position: u64,
-    preparing: ScopedJoinHandle<'scope, crate::Result<Prepared>>,
+    preparing: JoinHandle<crate::Result<Prepared>>,
 }
 
 impl Index {
@@ -150,67 +149,33 @@ impl Index {
     }
 
     /// Reads, encodes and commits side by side: a thread reads, each batch on its way has a thread that prepares it, and
-    /// this one commits them in the order of the file. A full channel holds the reader back.
+    /// this one commits them in the order of the file. A full channel holds the reader back. When a commit fails, nobody
+    /// waits for the reader: it may be at a pipe that says nothing.
     fn index(&self, file: QuestionFile, bank: &Bank, bar: &ProgressBar, summary: &mut Summary) -> anyhow::Result<()> {
-        std::thread::scope(|scope| {
-            let (sender, batches) = sync_channel(AHEAD);
-            let reader = scope.spawn(move || {
-                let pass_on = |batch: Vec<Question>, position| {
-                    let read = batch.len() as u64;
-                    let preparing = scope.spawn(move || bank.prepare(batch));
-                    sender.send(Batch { read, position, preparing }).is_ok()
-                };
-                self.read(file, bar, pass_on)
-            });
-            for Batch { read, position, preparing } in batches {
-                let prepared = preparing.join().map_err(|_| Error::Internal("encoding panicked".to_owned()))?;
-                let UpsertOutcome { inserted, updated, unchanged } = bank.commit(prepared?)?;
-                summary.read += read;
-                summary.inserted += inserted;
-                summary.updated += updated;
-                summary.unchanged += unchanged;
-                bar.set_position(position);
-                let rate = summary.read as f64 / bar.elapsed().as_secs_f64().max(1e-9);
-                bar.set_message(format!("{} questions, {rate:.0}/s", summary.read));
-            }
-            // A bad line is complained of when what was read before it is in the bank: a run after the repair updates it.
-            summary.skipped = reader.join().map_err(|_| Error::Internal("reading panicked".to_owned()))??;
-            Ok(())
-        })
-    }
-
-    /// Cuts the file into batches until `pass_on`, which also gets the bytes read so far, wants no more. Returns how many
-    /// bad lines were skipped.
-    fn read(
-        &self,
-        mut file: QuestionFile,
-        bar: &ProgressBar,
-        pass_on: impl Fn(Vec<Question>, u64) -> bool,
-    ) -> crate::Result<u64> {
-        let mut skipped = 0;
-        loop {
-            let mut batch = Vec::with_capacity(self.batch as usize);
-            let mut end = None;
-            while batch.len() < self.batch as usize && end.is_none() {
-                match file.next().transpose() {
-                    Ok(Some(question)) => batch.push(question),
-                    Ok(None) => end = Some(Ok(skipped)),
-                    Err(Error::BadLine { path, line, reason }) if self.skip_bad => {
-                        skipped += 1;
-                        if skipped <= SHOWN {
-                            bar.suspend(|| eprintln!("skipped {}:{line}: {reason}", path.display()));
-                        }
-                    }
-                    Err(error) => end = Some(Err(error)),
-                }
-            }
-            let wanted = batch.is_empty() || pass_on(batch, file.bytes_read());
-            match end {
-                Some(end) => return end,
-                None if !wanted => return Ok(skipped), // the commit has failed, and says so
-                None => {}
-            }
+        let (sender, batches) = sync_channel(AHEAD);
+        let cut = Cut { file, batch: self.batch as usize, skip_bad: self.skip_bad, bar: bar.clone() };
+        let preparer = bank.clone();
+        let reader = std::thread::spawn(move || {
+            cut.run(|batch, position| {
+                let (read, bank) = (batch.len() as u64, preparer.clone());
+                let preparing = std::thread::spawn(move || bank.prepare(batch));
+                sender.send(Batch { read, position, preparing }).is_ok()
+            })
+        });
+        for Batch { read, position, preparing } in batches {
+            let prepared = preparing.join().map_err(|_| Error::Internal("encoding panicked".to_owned()))?;
+            let UpsertOutcome { inserted, updated, unchanged } = bank.commit(prepared?)?;
+            summary.read += read;
+            summary.inserted += inserted;
+            summary.updated += updated;
+            summary.unchanged += unchanged;
+            bar.set_position(position);
+            let rate = summary.read as f64 / bar.elapsed().as_secs_f64().max(1e-9);
+            bar.set_message(format!("{} questions, {rate:.0}/s", summary.read));
         }
+        // A bad line is complained of when what was read before it is in the bank: a run after the repair updates it.
+        summary.skipped = reader.join().map_err(|_| Error::Internal("reading panicked".to_owned()))??;
+        Ok(())
     }
 
     fn report(&self, bank: &Bank, summary: &Summary, took: Duration) -> anyhow::Result<()> {
