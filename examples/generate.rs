@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     };
     let arithmetic = if arithmetic == "int8" { Arithmetic::Int8 } else { Arithmetic::F32 };
     let directory = ModelDirectory::open(model)?.with_arithmetic(arithmetic);
-    let options = RuntimeOptions { threads: threads.parse()?, sessions: 1, ..RuntimeOptions::default() };
+    let options = RuntimeOptions { threads: threads.parse()?, ..RuntimeOptions::default() };
     let decoder = Arc::new(Decoder::open(&directory, &options)?);
     let paraphraser = Paraphraser::new(Arc::new(Encoder::open(&directory, &options)?), decoder.clone())?;
     let mut out = std::io::stdout().lock();

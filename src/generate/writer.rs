@@ -18,8 +18,8 @@ use crate::{Error, Result};
 /// Most rows of a step, unless one source alone is longer. Past some dozen rows a step takes as long for each row more,
 /// so larger ones gain nothing and make everybody wait.
 const ROWS: usize = 128;
-/// An idle writer keeps a cache of so many slots at most.
-const IDLE_SLOTS: usize = 4096;
+/// An idle writer keeps a cache of so many slots at most: what a request of some 300 samples takes.
+const IDLE_SLOTS: usize = 1024;
 
 /// What the samples of one request wrote: the ids of each, without the closing `[SEP]`.
 type Targets = Vec<Vec<u32>>;

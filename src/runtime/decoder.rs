@@ -89,7 +89,7 @@ impl Decoder {
         }
         let stamp = Stamp::check(directory, &graph)?;
         let config = directory.config()?;
-        let pool = SessionPool::open(&graph, options)?;
+        let pool = SessionPool::open(&graph, options, options.for_decoder(directory.arithmetic()))?;
         let layers = (0..config.num_hidden_layers).map(LayerNames::new).collect();
         Ok(Self { pool, config, layers, fingerprint: stamp.fingerprint().to_owned() })
     }

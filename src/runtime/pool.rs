@@ -48,14 +48,13 @@ pub struct SessionPool {
 }
 
 impl SessionPool {
-    /// Loads `graph` once for each of `sessions`, which share `threads` threads; both are at least 1.
+    /// Loads `graph` `count` times, each with `threads` threads; both are at least 1.
     ///
     /// # Errors
     /// The library is missing, or refuses the graph.
-    pub fn open(graph: &Path, options: &RuntimeOptions) -> Result<Self> {
-        let (sessions, threads) = options.resolved();
-        let (free, weights) = self::sessions(graph, options, sessions, threads)?;
-        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), size: sessions, _weights: weights })
+    pub fn open(graph: &Path, options: &RuntimeOptions, (count, threads): (usize, usize)) -> Result<Self> {
+        let (free, weights) = sessions(graph, options, count, threads)?;
+        Ok(Self { free: Mutex::new(free), returned: Condvar::new(), size: count, _weights: weights })
     }
 
     /// How many sessions there are.

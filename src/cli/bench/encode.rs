@@ -76,6 +76,14 @@ impl From<Numbers> for Arithmetic {
     }
 }
 
+/// As it is written on the command line.
+pub(super) fn written(arithmetic: Arithmetic) -> &'static str {
+    match arithmetic {
+        Arithmetic::F32 => "f32",
+        Arithmetic::Int8 => "int8",
+    }
+}
+
 /// How many sessions, and how many threads each has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
@@ -110,7 +118,9 @@ impl Encode {
         let directory = self.model.directory()?;
         if let Some(count) = self.lone {
             let options = RuntimeOptions { tokens_per_batch: self.budget[0], ..self.model.runtime() };
-            return lone::run(&directory, &options, &texts[..count.clamp(1, texts.len())], self.json);
+            let texts = &texts[..count.clamp(1, texts.len())];
+            let all = self.directories(&directory);
+            return all.iter().try_for_each(|directory| lone::run(directory, &options, texts, self.json));
         }
         let cores = match self.model.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -187,7 +197,7 @@ impl Encode {
             writeln!(out, "|---|---|---|---|---|---|")?;
         }
         for Arrangement { arithmetic, layout: Layout { sessions, threads }, budget, mut seconds, .. } in all {
-            let arithmetic = format!("{arithmetic:?}").to_lowercase();
+            let arithmetic = written(arithmetic);
             let median = median(&mut seconds);
             let (by_sentence, by_token) = (sentences as f64 / median, tokens as f64 / median);
             let share = operations / median / product_rate;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use super::encode::median;
+use super::encode::{median, written};
 use crate::model::ModelDirectory;
 use crate::runtime::{DirectEncoder, Encoder, RuntimeOptions};
 
@@ -40,17 +40,17 @@ pub(super) fn run(
     let mut ratios: Vec<f64> = queued.iter().zip(&bare).map(|(queued, bare)| queued / bare).collect();
     let (ratio, direct_ms, p50) = (median(&mut ratios), median(&mut bare), median(&mut queued));
     let p95 = queued[(queued.len() * 95 / 100).min(queued.len() - 1)];
-    let mut out = std::io::stdout().lock();
-    match json {
-        true => writeln!(
+    let (mut out, arithmetic) = (std::io::stdout().lock(), written(directory.arithmetic()));
+    if json {
+        let row = serde_json::json!({
+            "arithmetic": arithmetic, "p50_ms": p50, "p95_ms": p95, "direct_p50_ms": direct_ms, "to_direct": ratio,
+        });
+        writeln!(out, "{row}")?;
+    } else {
+        writeln!(
             out,
-            "{}",
-            serde_json::json!({"p50_ms": p50, "p95_ms": p95, "direct_p50_ms": direct_ms, "to_direct": ratio})
-        )?,
-        false => writeln!(
-            out,
-            "p50 {p50:.2} ms, p95 {p95:.2} ms; without queue and threads p50 {direct_ms:.2} ms; ratio {ratio:.3}"
-        )?,
+            "{arithmetic}: p50 {p50:.2} ms, p95 {p95:.2} ms; without queue and threads p50 {direct_ms:.2} ms; ratio {ratio:.3}"
+        )?;
     }
     Ok(())
 }
