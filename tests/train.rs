@@ -413,6 +413,15 @@ fn the_reference_preset_is_the_published_run() {
     .unwrap();
     let settings = Settings::from_file_over(&file, Some("reference")).unwrap();
     assert_eq!((settings.optimizer.steps, settings.optimizer.batch_pairs), (7, 64));
+    for (line, reason) in
+        [("step = 7", "mine.toml:6: unknown field `step`"), ("steps = \"7\"", "mine.toml:6: invalid type")]
+    {
+        let text =
+            "output = \"run\"\n[model]\nbase = \"base\"\n\n[optimizer]\n".to_owned() + line + "\n[data]\npairs = []\n";
+        std::fs::write(&file, text).unwrap();
+        let error = Settings::from_file_over(&file, Some("reference")).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
     let error = Settings::from_file_over(&file, Some("refrence")).unwrap_err().to_string();
     assert!(error.contains("expected reference"), "{error}");
 }

@@ -366,7 +366,11 @@ impl Settings {
                 let own: toml::Table = toml::from_str(&text).map_err(|e| bad(&e))?;
                 let mut whole: toml::Table = toml::from_str(preset).map_err(|e| Error::Internal(e.to_string()))?;
                 lay_over(&mut whole, own);
-                whole.try_into().map_err(|e| bad(&e))?
+                // What is laid together has no lines; the same error in the file alone has one.
+                let located = |e: toml::de::Error| {
+                    toml::from_str::<Self>(&text).err().filter(|own| own.message() == e.message()).unwrap_or(e)
+                };
+                whole.try_into().map_err(|e| bad(&located(e)))?
             }
         };
         settings.validate()?;
