@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use clap::{Args, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
+use super::config::Settings;
 use super::{DataArgs, ModelArgs};
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions};
@@ -17,22 +19,42 @@ use crate::server::{Server, ServerOptions};
 /// Serve banks over gRPC.
 ///
 /// The services are in `proto/simbert/v1`; reflection and health are on. Ctrl-C or SIGTERM ends the calls that are
-/// open, flushes the banks and exits; a second one exits at once. The log goes to standard error; SIMBERT_LOG sets its
-/// level (error, warn, info, debug, trace).
+/// open, flushes the banks and exits; a second one exits at once. The log goes to standard error.
+///
+/// Every setting may also stand in the environment, under the name that is shown with it, or in a TOML file, by the
+/// flag's name with `_` for `-`: `max_waiting = 100`. A flag counts before the environment, that before the file, that
+/// before the default. Paths are relative to the folder that the server is started in, wherever they stand.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert serve\n  simbert serve --listen 127.0.0.1:0 --port-file port.txt\n  \
+    simbert serve --print-config > simbert.toml\n  \
     grpcurl -plaintext 127.0.0.1:50051 list")]
 pub struct Serve {
+    /// A TOML file of settings; `simbert.toml` in the working folder when absent, if there is one.
+    #[arg(long, value_name = "FILE", env = "SIMBERT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print the settings as a file for `--config`, each with what it came from, and exit. Nothing secret is printed.
+    #[arg(long)]
+    print_config: bool,
     /// Address and port; port 0 takes a free one. Connections are neither encrypted nor authenticated.
     #[arg(long, value_name = "IP:PORT", env = "SIMBERT_LISTEN", default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
     /// Write the actual port into this file once the server listens.
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
-    #[command(flatten)]
+    /// What goes into the log: error, warn, info, debug or trace, or a list such as `info,simbert::server=debug`.
+    #[arg(long, value_name = "LEVEL", env = LOG_VARIABLE, default_value = "info", value_parser = log_filter)]
+    log: String,
+    #[command(flatten, next_help_heading = "Model and banks")]
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitArgs,
+}
+
+/// How much is served at once.
+#[derive(Args)]
+struct LimitArgs {
     /// Calls that run at once and share the encoder's batches; eight for each core when absent.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
     max_concurrent: Option<u32>,
@@ -40,6 +62,18 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_waiting,
         value_parser = value_parser!(u32).range(..=1_000_000))]
     max_waiting: u32,
+    /// Streams of questions, in or out, that may be open at once; more are turned away.
+    #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_streams,
+        value_parser = value_parser!(u32).range(1..=65_536))]
+    max_streams: u32,
+    /// Snapshots that may be taken, sent, received and restored at once; more are turned away.
+    #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_transfers,
+        value_parser = value_parser!(u32).range(1..=1024))]
+    max_transfers: u32,
+    /// Questions of a bulk stream that are encoded and committed at once.
+    #[arg(long, value_name = "N", default_value_t = ServerOptions::default().bulk_batch as u32,
+        value_parser = value_parser!(u32).range(1..=65_536))]
+    bulk_batch: u32,
     /// MiB for vectors of texts that were asked for lately; 0 keeps none.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = value_parser!(u32).range(..=65_536))]
     cache_mib: u32,
@@ -52,14 +86,18 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub fn run(self) -> anyhow::Result<()> {
-        start_log("info");
+    pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        if self.print_config {
+            print!("{settings}");
+            return Ok(());
+        }
+        start_log(&self.log);
         if !self.listen.ip().is_loopback() {
             tracing::warn!(listen = %self.listen, "connections are neither encrypted nor authenticated, and this \
                 address can be reached from other machines; put a proxy with TLS in front of it");
         }
         let started = Instant::now();
-        let engine = open_engine(&self.model, &self.data.data, self.cache_mib)?;
+        let engine = open_engine(&self.model, &self.data.data, self.limits.cache_mib)?;
         println!("simbert {}", env!("CARGO_PKG_VERSION"));
         println!(
             "model      {} · {} · {} wide · ready after {:.1} s",
@@ -73,18 +111,23 @@ impl Serve {
             println!("calibrated on {pairs} pairs of {files}");
         }
         println!("data       {}", self.data.data.display());
+        if let Some(file) = &self.config {
+            println!("settings   {}", file.display());
+        }
         runtime()?.block_on(self.serve(engine))
     }
 
     async fn serve(self, engine: Engine) -> anyhow::Result<()> {
-        let default = ServerOptions::default();
+        let (limits, default) = (&self.limits, ServerOptions::default());
         let options = ServerOptions {
             listen: self.listen,
-            max_concurrent: self.max_concurrent.unwrap_or(default.max_concurrent),
-            max_waiting: self.max_waiting,
-            max_message_bytes: (self.max_message as usize) << 20,
-            grace: Duration::from_secs(self.grace),
-            ..default
+            max_concurrent: limits.max_concurrent.unwrap_or(default.max_concurrent),
+            max_waiting: limits.max_waiting,
+            max_streams: limits.max_streams,
+            max_transfers: limits.max_transfers,
+            bulk_batch: limits.bulk_batch as usize,
+            max_message_bytes: (limits.max_message as usize) << 20,
+            grace: Duration::from_secs(limits.grace),
         };
         let server = Server::bind(engine, options).await?;
         let stop = stop_signal()?;
@@ -99,9 +142,17 @@ impl Serve {
     }
 }
 
-/// Sends the log to standard error, at `level` unless `SIMBERT_LOG` names another.
-pub(super) fn start_log(level: &str) {
-    let filter = EnvFilter::try_from_env("SIMBERT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+/// What the log's filter is set by.
+pub(super) const LOG_VARIABLE: &str = "SIMBERT_LOG";
+
+/// A filter that holds.
+fn log_filter(text: &str) -> Result<String, ParseError> {
+    EnvFilter::try_new(text).map(|_| text.to_owned())
+}
+
+/// Sends the log to standard error, as far as the filter lets it.
+pub(super) fn start_log(filter: &str) {
+    let filter = EnvFilter::new(filter);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails when there is a log already, which is as good.
     let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::ModelArgs;
 use super::remote::{self, told};
-use super::serve::{open_engine, runtime, start_log, stop_signal};
+use super::serve::{LOG_VARIABLE, open_engine, runtime, start_log, stop_signal};
 use crate::engine::Engine;
 use crate::onnx::{self, Stamp};
 use crate::server::proto::{self, query::Kind};
@@ -56,7 +56,7 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> anyhow::Result<()> {
-        start_log("warn");
+        start_log(&std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "warn".to_owned()));
         let print = Print::new();
         let writes = export_if_needed(&self.model, &print)?;
         let folder = Folder::new(self.data.clone())?;
