@@ -13,8 +13,9 @@ use tracing_subscriber::filter::ParseError;
 
 use super::config::Settings;
 use super::{DataArgs, ModelArgs};
+use crate::Error;
 use crate::engine::{Engine, EngineOptions};
-use crate::server::{Server, ServerOptions};
+use crate::server::{Renewal, Server, ServerOptions, TlsFiles};
 
 /// Serve banks over gRPC.
 ///
@@ -35,7 +36,7 @@ pub struct Serve {
     /// Print the settings as a file for `--config`, each with what it came from, and exit. Nothing secret is printed.
     #[arg(long)]
     print_config: bool,
-    /// Address and port; port 0 takes a free one. Connections are neither encrypted nor authenticated.
+    /// Address and port; port 0 takes a free one. One that other machines reach wants TLS, or `--allow-plaintext`.
     #[arg(long, value_name = "IP:PORT", env = "SIMBERT_LISTEN", default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
     /// Write the actual port into this file once the server listens.
@@ -44,12 +45,49 @@ pub struct Serve {
     /// What goes into the log: error, warn, info, debug or trace, or a list such as `info,simbert::server=debug`.
     #[arg(long, value_name = "LEVEL", env = LOG_VARIABLE, default_value = "info", value_parser = log_filter)]
     log: String,
+    #[command(flatten, next_help_heading = "Access")]
+    access: AccessArgs,
     #[command(flatten, next_help_heading = "Model and banks")]
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten, next_help_heading = "Limits")]
     limits: LimitArgs,
+}
+
+/// Who gets in.
+#[derive(Args)]
+struct AccessArgs {
+    /// Encrypt every connection: the server's certificate as PEM, followed by those that lead to its authority. Read
+    /// again on SIGHUP, with its key, for connections that come after.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, as PEM, not encrypted.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Certificates of authorities, as PEM: only callers who have a certificate of theirs get a connection.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Serve without TLS on an address that other machines reach. What is asked and answered can then be read on the way,
+    /// unless something else encrypts it.
+    #[arg(long)]
+    allow_plaintext: bool,
+}
+
+impl AccessArgs {
+    fn tls(&self) -> crate::Result<Option<TlsFiles>> {
+        let (key, client_ca) = (self.tls_key.clone(), self.client_ca.clone());
+        match (self.tls_cert.clone(), key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, client_ca })),
+            (Some(_), None) => Err(Error::invalid("TLS", "a private key (`--tls-key`)", "a certificate alone")),
+            (None, Some(_)) => Err(Error::invalid("TLS", "a certificate (`--tls-cert`)", "a private key alone")),
+            (None, None) if client_ca.is_some() => {
+                let expected = "the server's own certificate and key (`--tls-cert`, `--tls-key`)";
+                Err(Error::invalid("TLS", expected, "the authorities of callers (`--client-ca`) alone"))
+            }
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// How much is served at once.
@@ -92,10 +130,8 @@ impl Serve {
             return Ok(());
         }
         start_log(&self.log);
-        if !self.listen.ip().is_loopback() {
-            tracing::warn!(listen = %self.listen, "connections are neither encrypted nor authenticated, and this \
-                address can be reached from other machines; put a proxy with TLS in front of it");
-        }
+        let options = self.options()?;
+        options.validate()?; // before the model is loaded
         let started = Instant::now();
         let engine = open_engine(&self.model, &self.data.data, self.limits.cache_mib)?;
         println!("simbert {}", env!("CARGO_PKG_VERSION"));
@@ -114,13 +150,15 @@ impl Serve {
         if let Some(file) = &self.config {
             println!("settings   {}", file.display());
         }
-        runtime()?.block_on(self.serve(engine))
+        runtime()?.block_on(self.serve(engine, options))
     }
 
-    async fn serve(self, engine: Engine) -> anyhow::Result<()> {
+    fn options(&self) -> crate::Result<ServerOptions> {
         let (limits, default) = (&self.limits, ServerOptions::default());
-        let options = ServerOptions {
+        Ok(ServerOptions {
             listen: self.listen,
+            tls: self.access.tls()?,
+            allow_plaintext: self.access.allow_plaintext,
             max_concurrent: limits.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: limits.max_waiting,
             max_streams: limits.max_streams,
@@ -128,9 +166,15 @@ impl Serve {
             bulk_batch: limits.bulk_batch as usize,
             max_message_bytes: (limits.max_message as usize) << 20,
             grace: Duration::from_secs(limits.grace),
-        };
+        })
+    }
+
+    async fn serve(self, engine: Engine, options: ServerOptions) -> anyhow::Result<()> {
+        let access = access(&options);
         let server = Server::bind(engine, options).await?;
         let stop = stop_signal()?;
+        renew_on_hangup(server.renewal())?;
+        println!("access     {access}");
         println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
         if let Some(file) = &self.port_file {
             std::fs::write(file, format!("{}\n", server.address().port()))
@@ -139,6 +183,15 @@ impl Serve {
         server.run(stop).await?;
         println!("stopped    the banks are flushed");
         Ok(())
+    }
+}
+
+/// Who gets in, in a few words.
+fn access(options: &ServerOptions) -> &'static str {
+    match &options.tls {
+        None => "plain text",
+        Some(TlsFiles { client_ca: None, .. }) => "TLS",
+        Some(TlsFiles { client_ca: Some(_), .. }) => "TLS, callers show a certificate",
     }
 }
 
@@ -196,4 +249,19 @@ pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
         }
     });
     Ok(async { _ = stopped.await })
+}
+
+/// Reads certificates again at each SIGHUP. Without any the signal does what it always does: it ends the process.
+fn renew_on_hangup(renewal: Renewal) -> anyhow::Result<()> {
+    if renewal.is_idle() {
+        return Ok(());
+    }
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let renewal = renewal.clone();
+            let _ = tokio::task::spawn_blocking(move || renewal.run()).await; // it says in the log how it went
+        }
+    });
+    Ok(())
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
+use super::ClientTls;
 use super::proto::bank_service_client::BankServiceClient;
 use super::proto::embedding_service_client::EmbeddingServiceClient;
 use super::proto::paraphrase_service_client::ParaphraseServiceClient;
@@ -21,6 +24,8 @@ pub struct ClientOptions {
     pub timeout: Option<Duration>,
     /// Bytes of the largest message in and out.
     pub max_message_bytes: usize,
+    /// Whom to trust, for a server at `https://…`, and who the client is.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for ClientOptions {
@@ -29,6 +34,7 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(5),
             timeout: Some(Duration::from_secs(60)),
             max_message_bytes: 16 << 20,
+            tls: None,
         }
     }
 }
@@ -45,23 +51,37 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to a server, named as `http://host:port`.
+    /// Connects to a server, named as `http://host:port`, or `https://host:port` with `tls`.
     ///
     /// # Errors
-    /// `url` is no address, or nobody answers there.
+    /// `url` is no address or of the other kind, a file of `tls` is bad, or nobody who can be trusted answers there.
     pub async fn connect(url: impl Into<String>, options: &ClientOptions) -> Result<Self> {
         let url = url.into();
+        let invalid = |expected: &str| Error::invalid("server address", expected, format!("`{url}`"));
         let mut endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|_| Error::invalid("server address", "`http://host:port`", format!("`{url}`")))?
+            .map_err(|_| invalid("`http://host:port` or `https://host:port`"))?
             .tcp_nodelay(true)
             .connect_timeout(options.connect_timeout);
         if let Some(timeout) = options.timeout {
             endpoint = endpoint.timeout(timeout);
         }
-        let channel = endpoint.connect().await.map_err(|e| {
-            let reason = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            Error::Unavailable { what: format!("server `{url}`"), reason }
-        })?;
+        // What is meant to be encrypted never goes out in clear text, and who is not to be trusted is not talked to.
+        endpoint = match (endpoint.uri().scheme_str(), &options.tls) {
+            (Some("https"), Some(tls)) => endpoint
+                .tls_config(tls.config()?)
+                .map_err(|e| Error::Internal(format!("TLS cannot be set up: {}", causes(&e))))?,
+            (Some("https"), None) => {
+                return Err(invalid("the authorities to trust with `https://…`: `--ca FILE`, `ClientOptions::tls`"));
+            }
+            (Some("http"), None) => endpoint,
+            (_, Some(_)) => return Err(invalid("`https://host:port` with authorities or certificates")),
+            (_, None) => return Err(invalid("`http://host:port` or `https://host:port`")),
+        };
+        let unavailable = |reason| Error::Unavailable { what: format!("server `{url}`"), reason };
+        let channel = endpoint.connect().await.map_err(|e| unavailable(causes(&e)))?;
+        if let Some(tls) = &options.tls {
+            greet(channel.clone(), options.connect_timeout, tls.identity.is_some()).await.map_err(unavailable)?;
+        }
         let bytes = options.max_message_bytes;
         macro_rules! limited {
             ($client:ident) => {
@@ -82,4 +102,33 @@ impl Client {
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
+}
+
+/// Hears whether the server takes the connection. In TLS 1.3 it says so after the handshake, and a call that meets its
+/// refusal may only hear that the connection has gone.
+async fn greet(channel: Channel, patience: Duration, known: bool) -> Result<(), String> {
+    let mut request = tonic::Request::new(HealthCheckRequest::default());
+    request.set_timeout(patience);
+    match HealthClient::new(channel).check(request).await {
+        // Any answer is one, and tells that the line holds.
+        Err(status) if std::error::Error::source(&status).is_some() => {
+            let hint = if known { "" } else { "; servers that ask for a certificate (`--client-cert`) do so" };
+            Err(format!("it closed the connection ({}){hint}", causes(&status)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What lies under an error of the transport, as one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !texts.iter().any(|said| said.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }

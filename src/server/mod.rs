@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `serve` | binds, serves, shuts down; health and reflection |
 //! | `options` | what can be set |
+//! | `connections`, `tls`, `pem` | connections come in, encrypted by the certificates of files |
 //! | `calls` | around every call: span, deadline, log |
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
@@ -16,6 +17,8 @@ mod bank;
 mod bulk;
 mod calls;
 mod client;
+mod client_tls;
+mod connections;
 mod context;
 mod convert;
 mod embedding;
@@ -24,6 +27,7 @@ pub mod limits;
 mod many;
 mod options;
 mod paraphrase;
+mod pem;
 pub mod proto;
 mod question;
 mod restore;
@@ -31,8 +35,11 @@ mod search;
 mod serve;
 mod snapshot;
 mod status;
+mod tls;
 mod transfer;
 
 pub use client::{Client, ClientOptions};
+pub use client_tls::ClientTls;
 pub use options::ServerOptions;
-pub use serve::Server;
+pub use serve::{Renewal, Server};
+pub use tls::TlsFiles;

@@ -5,6 +5,7 @@ mod banks;
 mod bulk;
 mod calibration;
 mod calls;
+mod certificates;
 mod encoder;
 mod harness;
 mod lifecycle;
@@ -16,3 +17,4 @@ mod served_model;
 #[path = "../bank/small_disk.rs"]
 mod small_disk;
 mod snapshots;
+mod tls;

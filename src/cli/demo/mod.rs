@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use tokio::sync::oneshot;
 
 use super::ModelArgs;
-use super::remote::{self, told};
+use super::remote::{Remote, told};
 use super::serve::{LOG_VARIABLE, open_engine, runtime, start_log, stop_signal};
 use crate::engine::Engine;
 use crate::onnx::{self, Stamp};
@@ -92,7 +92,7 @@ impl Demo {
 
     async fn show(&self, address: SocketAddr, writes: bool, print: &Print) -> anyhow::Result<()> {
         // A busy machine may take minutes to write questions.
-        let mut client = remote::connect(&format!("http://{address}")).await?;
+        let mut client = Remote::at(format!("http://{address}")).connect().await?;
         make_bank(&mut client).await?;
         let indexed = bulk::index(&mut client, BANK, &self.questions).await?;
         print.step(&indexed);
