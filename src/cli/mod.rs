@@ -16,6 +16,7 @@ mod generate;
 mod hits;
 mod index;
 mod interrupt;
+mod keys;
 mod open;
 mod remote;
 mod sampling;
@@ -52,6 +53,7 @@ enum Command {
     Bank(bank::Bank),
     Eval(eval::Eval),
     Serve(serve::Serve),
+    Keys(keys::Keys),
     Demo(demo::Demo),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -134,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Bank(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Serve(args) => args.run(&settings),
+        Command::Keys(args) => args.run(),
         Command::Demo(args) => args.run(),
         Command::Bench(args) => args.run(),
         Command::Completions(args) => args.run(),

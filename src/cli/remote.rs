@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::server::{Client, ClientOptions, ClientTls};
+use crate::server::{ApiKey, Client, ClientOptions, ClientTls};
 use crate::{Error, Result};
 
 /// The server that a command may be sent to.
@@ -23,7 +23,14 @@ pub struct ServerArgs {
     /// The private key of that certificate.
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
+    /// A file with the API key to send, if the server asks for one; the variable SIMBERT_API_KEY when absent. A key on the
+    /// command line would be seen by others.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub api_key_file: Option<PathBuf>,
 }
+
+/// The API key, where no file of it is named.
+const KEY_VARIABLE: &str = "SIMBERT_API_KEY";
 
 /// Reads a server's address from the command line.
 fn parse_url(text: &str) -> Result<String> {
@@ -56,10 +63,25 @@ impl Remote {
 
 impl ServerArgs {
     /// The server, if one was named.
-    pub fn remote(self) -> Option<Remote> {
+    ///
+    /// # Errors
+    /// There is no API key where one should be.
+    pub fn remote(self) -> Result<Option<Remote>> {
+        let Some(url) = &self.server else { return Ok(None) };
+        let Remote { url, options } = Remote::at(url.clone());
+        let api_key = self.api_key()?;
         let identity = self.client_cert.zip(self.client_key);
         let tls = self.ca.map(|ca| ClientTls { identity, ..ClientTls::trusting(ca) });
-        self.server.map(Remote::at).map(|remote| Remote { options: ClientOptions { tls, ..remote.options }, ..remote })
+        Ok(Some(Remote { url, options: ClientOptions { tls, api_key, ..options } }))
+    }
+
+    fn api_key(&self) -> Result<Option<ApiKey>> {
+        let key = match (&self.api_key_file, std::env::var_os(KEY_VARIABLE)) {
+            (Some(file), _) => std::fs::read_to_string(file).map_err(|e| Error::io("read the API key", file, e))?,
+            (None, Some(key)) => key.to_string_lossy().into_owned(), // what is lost is refused
+            (None, None) => return Ok(None),
+        };
+        ApiKey::new(key.trim()).map(Some)
     }
 }
 

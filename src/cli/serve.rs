@@ -68,10 +68,15 @@ struct AccessArgs {
     /// Certificates of authorities, as PEM: only callers who have a certificate of theirs get a connection.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Serve without TLS on an address that other machines reach. What is asked and answered can then be read on the way,
-    /// unless something else encrypts it.
+    /// Serve without TLS on an address that other machines reach. API keys, and what is asked and answered, can then be read
+    /// on the way, unless something else encrypts it.
     #[arg(long)]
     allow_plaintext: bool,
+    /// Serve only who has an API key of this file, which `simbert keys` makes: calls send `authorization: Bearer KEY`.
+    /// Health and reflection answer without. Read again on SIGHUP, for calls that come after; a file that is bad by then
+    /// leaves the keys of before.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
 }
 
 impl AccessArgs {
@@ -159,6 +164,7 @@ impl Serve {
             listen: self.listen,
             tls: self.access.tls()?,
             allow_plaintext: self.access.allow_plaintext,
+            keys: self.access.keys.clone(),
             max_concurrent: limits.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: limits.max_waiting,
             max_streams: limits.max_streams,
@@ -171,10 +177,15 @@ impl Serve {
 
     async fn serve(self, engine: Engine, options: ServerOptions) -> anyhow::Result<()> {
         let access = access(&options);
+        let everybody = options.keys.is_none() && options.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
         let server = Server::bind(engine, options).await?;
         let stop = stop_signal()?;
         renew_on_hangup(server.renewal())?;
         println!("access     {access}");
+        if everybody && !server.address().ip().to_canonical().is_loopback() {
+            tracing::warn!(listen = %server.address(), "whoever reaches this address may read and delete everything: \
+                there are neither `--keys` nor a `--client-ca`");
+        }
         println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
         if let Some(file) = &self.port_file {
             std::fs::write(file, format!("{}\n", server.address().port()))
@@ -187,12 +198,13 @@ impl Serve {
 }
 
 /// Who gets in, in a few words.
-fn access(options: &ServerOptions) -> &'static str {
-    match &options.tls {
+fn access(options: &ServerOptions) -> String {
+    let tls = match &options.tls {
         None => "plain text",
         Some(TlsFiles { client_ca: None, .. }) => "TLS",
-        Some(TlsFiles { client_ca: Some(_), .. }) => "TLS, callers show a certificate",
-    }
+        Some(TlsFiles { client_ca: Some(_), .. }) => "TLS with certificates of callers",
+    };
+    format!("{tls} · {}", if options.keys.is_some() { "API keys" } else { "no API keys" })
 }
 
 /// What the log's filter is set by.
@@ -251,7 +263,7 @@ pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
     Ok(async { _ = stopped.await })
 }
 
-/// Reads certificates again at each SIGHUP. Without any the signal does what it always does: it ends the process.
+/// Reads certificates and keys again at each SIGHUP. Without any the signal does what it always does: it ends the process.
 fn renew_on_hangup(renewal: Renewal) -> anyhow::Result<()> {
     if renewal.is_idle() {
         return Ok(());

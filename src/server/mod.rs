@@ -6,6 +6,8 @@
 //! | `options` | what can be set |
 //! | `connections`, `tls`, `pem` | connections come in, encrypted by the certificates of files |
 //! | `calls` | around every call: span, deadline, log |
+//! | `access` | before every call: whose key it has, and what that is for |
+//! | `context`, `model` | what every service holds; a bank only for a caller who may use it |
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
 //! | `status` | errors become statuses |
@@ -13,6 +15,7 @@
 //! | `snapshot`, `restore`, `transfer` | the streams of `bank`, and what both need |
 //! | [`Client`] | the other end of the line |
 
+mod access;
 mod bank;
 mod bulk;
 mod calls;
@@ -25,6 +28,7 @@ mod embedding;
 mod gate;
 pub mod limits;
 mod many;
+mod model;
 mod options;
 mod paraphrase;
 mod pem;
@@ -38,7 +42,8 @@ mod status;
 mod tls;
 mod transfer;
 
-pub use client::{Client, ClientOptions};
+pub use access::{ApiKey, KeyEntry, Role};
+pub use client::{Client, ClientOptions, Credentials, Line};
 pub use client_tls::ClientTls;
 pub use options::ServerOptions;
 pub use serve::{Renewal, Server};

@@ -1,6 +1,7 @@
 //! What can be set on a server.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::TlsFiles;
@@ -18,6 +19,8 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// Whether an address that other machines reach may be served without `tls`.
     pub allow_plaintext: bool,
+    /// A file of API keys, one of which every call needs then; everybody may do everything when absent.
+    pub keys: Option<PathBuf>,
     /// Calls whose work runs at once, at least 1. Those that want vectors share batches of the encoder.
     pub max_concurrent: u32,
     /// Calls that may wait for their turn; more are answered RESOURCE_EXHAUSTED at once.
@@ -42,6 +45,7 @@ impl Default for ServerOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
             tls: None,
             allow_plaintext: false,
+            keys: None,
             max_concurrent: CALLS_PER_CORE * cores,
             max_waiting: 256,
             max_streams: 16,

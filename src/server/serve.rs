@@ -11,6 +11,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::access::{Access, Admission};
 use super::bank::Banks;
 use super::calls::Calls;
 use super::connections;
@@ -49,6 +50,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
+    access: Access,
     context: Context,
 }
 
@@ -56,12 +58,13 @@ pub struct Server {
 #[derive(Clone)]
 pub struct Renewal {
     tls: Option<Tls>,
+    access: Access,
 }
 
 impl Renewal {
     /// Whether there is anything to read.
     pub fn is_idle(&self) -> bool {
-        self.tls.is_none()
+        self.tls.is_none() && !self.access.is_by_keys()
     }
 
     /// Reads the files, and says in the log how it went. Of one that is bad, what was read before stays. Blocks.
@@ -70,6 +73,12 @@ impl Renewal {
             match tls.read_again() {
                 Ok(()) => tracing::info!("the certificates were read again; new connections get them"),
                 Err(error) => tracing::error!(%error, "the certificates stay as they were"),
+            }
+        }
+        if self.access.is_by_keys() {
+            match self.access.read_again() {
+                Ok(keys) => tracing::info!(keys, "the API keys were read again; new calls are held against them"),
+                Err(error) => tracing::error!(%error, "the API keys stay as they were"),
             }
         }
     }
@@ -83,13 +92,14 @@ impl Server {
     pub async fn bind(engine: Engine, options: ServerOptions) -> Result<Self> {
         options.validate()?;
         let tls = options.tls.clone().map(Tls::read).transpose()?;
+        let access = Access::read(options.keys.clone())?;
         let unavailable = |e: std::io::Error| Error::Unavailable {
             what: format!("address {}", options.listen),
             reason: format!("{e}; stop what listens there, or choose another address"),
         };
         let listener = TcpListener::bind(options.listen).await.map_err(unavailable)?;
         let address = listener.local_addr().map_err(unavailable)?;
-        Ok(Self { listener, address, tls, context: Context::new(engine, options) })
+        Ok(Self { listener, address, tls, access, context: Context::new(engine, options) })
     }
 
     /// Where the server listens, with the actual port.
@@ -97,9 +107,9 @@ impl Server {
         self.address
     }
 
-    /// What reads certificates again.
+    /// What reads certificates and keys again.
     pub fn renewal(&self) -> Renewal {
-        Renewal { tls: self.tls.clone() }
+        Renewal { tls: self.tls.clone(), access: self.access.clone() }
     }
 
     /// Answers calls until `shutdown` completes. Then health says NOT_SERVING, no new connection is taken, bulk
@@ -108,7 +118,7 @@ impl Server {
     /// # Errors
     /// The listener fails, or a bank cannot be flushed.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
-        let Self { listener, tls, context, .. } = self;
+        let Self { listener, tls, access, context, .. } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
         let routes = routes(&context)?.add_service(health_service);
@@ -123,7 +133,11 @@ impl Server {
             tonic::transport::Server::builder()
                 .max_concurrent_streams(STREAMS_PER_CONNECTION)
                 .http2_keepalive_interval(Some(KEEPALIVE))
-                .serve_with_incoming_shutdown(Calls(routes.prepare()), connections::accept(listener, tls), signal)
+                .serve_with_incoming_shutdown(
+                    Calls(Admission { access, routes: routes.prepare() }),
+                    connections::accept(listener, tls),
+                    signal
+                )
         );
         let grace = context.options.grace;
         let wind_down = async {
@@ -134,7 +148,7 @@ impl Server {
             result = &mut serving => result.map_err(|e| Error::Internal(format!("the gRPC server failed: {e}")))?,
             () = wind_down => tracing::warn!(?grace, "calls were still open at the end of the grace period"),
         }
-        close(context).await
+        context.close().await
     }
 }
 
@@ -144,15 +158,6 @@ async fn end_watches(context: &Context, mut health: HealthReporter) {
     for name in HEALTH {
         health.clear_service_status(name).await;
     }
-}
-
-/// Flushes the banks when the last work is done.
-async fn close(context: Context) -> Result<()> {
-    tokio::join!(context.gate.idle(), context.copying.idle());
-    let engine = context.engine;
-    tokio::task::spawn_blocking(move || engine.close())
-        .await
-        .map_err(|e| Error::Internal(format!("flushing the banks panicked: {e}")))?
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

@@ -1,6 +1,7 @@
 //! What a client of the server sees: a real server, a real client, TCP between them. The encoder is a fake one, so
 //! that no model is needed; everything behind it is real.
 
+mod access;
 mod banks;
 mod bulk;
 mod calibration;
