@@ -106,6 +106,9 @@ mod tests {
             assert!(check(open, false).unwrap_err().to_string().contains("received neither"), "{open}");
             check(open, true).unwrap();
         }
+        let keys = ServerOptions { keys: Some("keys.toml".into()), ..ServerOptions::default() };
+        keys.check_exposure("127.0.0.1:1".parse().unwrap()).unwrap();
+        keys.check_exposure("0.0.0.0:1".parse().unwrap()).unwrap_err(); // they would be read on the way
         let files = TlsFiles { certificate: "a".into(), key: "b".into(), client_ca: None };
         let encrypted = ServerOptions { tls: Some(files), ..ServerOptions::default() };
         encrypted.check_exposure("0.0.0.0:1".parse().unwrap()).unwrap();

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{self, RootCertStore};
+use tokio_rustls::rustls::{self, CertificateError, RootCertStore};
 
 use crate::{Error, Result};
 
@@ -30,9 +30,7 @@ pub(super) fn identity(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
             format!("the key of the certificate in {}", certificate.display()),
             "another",
         ),
-        rustls::Error::InvalidCertificate(_) => {
-            Error::invalid(named("certificate", certificate), "an X.509 certificate", error)
-        }
+        rustls::Error::InvalidCertificate(cause) => not_x509(certificate, &cause),
         error => Error::invalid(named("key", key), "an RSA, ECDSA or Ed25519 key", error),
     })
 }
@@ -44,8 +42,10 @@ pub(super) fn identity(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        let added = roots.add(certificate);
-        added.map_err(|e| Error::invalid(named("certificate", path), "X.509 certificates of authorities", e))?;
+        roots.add(certificate).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(cause) => not_x509(path, &cause),
+            error => Error::invalid(named("certificate", path), "certificates of authorities", error),
+        })?;
     }
     Ok(roots)
 }
@@ -88,6 +88,10 @@ fn not_pem(kind: &str, section: &str, path: &Path, text: &[u8], error: Option<pe
         None => "neither".to_owned(),
     };
     Error::invalid(named(kind, path), format!("PEM with a section `-----BEGIN {section}-----`"), received)
+}
+
+fn not_x509(path: &Path, cause: &CertificateError) -> Error {
+    Error::invalid(named("certificate", path), "an X.509 certificate of version 3", format!("another ({cause:?})"))
 }
 
 fn named(kind: &str, path: &Path) -> String {

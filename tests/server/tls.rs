@@ -154,7 +154,7 @@ async fn bad_files_are_named_with_what_is_wrong() {
     let odd = text.replacen("MII", "M!I", 1);
     assert_snapshot!(with_certificate("odd.pem", &odd).await, @"certificate file odd.pem: expected PEM with a section `-----BEGIN CERTIFICATE-----`, received one that is not Base64");
     let hollow = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert_snapshot!(with_certificate("hollow.pem", hollow).await, @"certificate file hollow.pem: expected an X.509 certificate, received invalid peer certificate: BadEncoding");
+    assert_snapshot!(with_certificate("hollow.pem", hollow).await, @"certificate file hollow.pem: expected an X.509 certificate of version 3, received another (BadEncoding)");
     assert_snapshot!(with_key(other_key).await, @"key file other.key: expected the key of the certificate in server.pem, received another");
     let swapped = TlsFiles { certificate: good.key.clone(), key: good.certificate.clone(), client_ca: None };
     assert_snapshot!(bind(&authority, with(swapped)).await, @"certificate file server.key: expected PEM with a section `-----BEGIN CERTIFICATE-----`, received a private key; are the two files swapped?");
@@ -164,7 +164,7 @@ async fn bad_files_are_named_with_what_is_wrong() {
     let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     assert_snapshot!(with_key(authority.write("hollow.key", no_key)).await, @"key file hollow.key: expected an RSA, ECDSA or Ed25519 key, received unexpected error: failed to parse private key as RSA, ECDSA, or EdDSA");
     assert_snapshot!(with_authorities(Some(authority.path("server.key"))).await, @"certificate file server.key: expected PEM with a section `-----BEGIN CERTIFICATE-----`, received a private key; are the two files swapped?");
-    assert_snapshot!(with_authorities(Some(authority.path("hollow.pem"))).await, @"certificate file hollow.pem: expected X.509 certificates of authorities, received invalid peer certificate: BadEncoding");
+    assert_snapshot!(with_authorities(Some(authority.path("hollow.pem"))).await, @"certificate file hollow.pem: expected an X.509 certificate of version 3, received another (BadEncoding)");
 }
 
 #[tokio::test]
