@@ -76,4 +76,10 @@ impl Error {
     pub fn corrupt(path: impl AsRef<Path>, comment: impl Into<String>) -> Self {
         Self::DataCorruption { path: path.as_ref().to_owned(), comment: comment.into() }
     }
+
+    /// A file of TOML that is none, or holds what it should not. `text` is what was read of it.
+    pub fn bad_toml(path: impl AsRef<Path>, text: &str, error: &toml::de::Error) -> Self {
+        let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() as u64 + 1);
+        Self::BadLine { path: path.as_ref().to_owned(), line, reason: error.message().to_owned() }
+    }
 }

@@ -6,6 +6,7 @@ mod bank;
 mod bench;
 mod blend;
 mod completions;
+mod config;
 mod demo;
 mod encode;
 mod eval;
@@ -15,6 +16,7 @@ mod generate;
 mod hits;
 mod index;
 mod interrupt;
+mod keys;
 mod open;
 mod remote;
 mod sampling;
@@ -51,6 +53,7 @@ enum Command {
     Bank(bank::Bank),
     Eval(eval::Eval),
     Serve(serve::Serve),
+    Keys(keys::Keys),
     Demo(demo::Demo),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -112,7 +115,15 @@ pub struct DataArgs {
 
 /// Parses the command line, runs the command, prints its error.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse(); // exits with 2 and a message when the command line is wrong
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let (cli, settings) = match config::parse::<Cli>(&arguments) {
+        Ok(parsed) => parsed,
+        Err(config::Refusal::CommandLine(error)) => error.exit(), // with 2, or 0 after help
+        Err(config::Refusal::File(error)) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let result = match cli.command {
         Command::Train(args) => args.run(),
         Command::Blend(args) => args.run(),
@@ -124,7 +135,8 @@ pub fn main() -> ExitCode {
         Command::Expand(args) => args.run(),
         Command::Bank(args) => args.run(),
         Command::Eval(args) => args.run(),
-        Command::Serve(args) => args.run(),
+        Command::Serve(args) => args.run(&settings),
+        Command::Keys(args) => args.run(),
         Command::Demo(args) => args.run(),
         Command::Bench(args) => args.run(),
         Command::Completions(args) => args.run(),

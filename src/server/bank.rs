@@ -3,10 +3,11 @@
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::admitted;
 use super::context::Context;
 use super::proto::bank_service_server::BankService;
 use super::{convert, limits, proto, restore, snapshot};
-use crate::engine::{BankName, BankSettings, Engine};
+use crate::engine::BankSettings;
 
 /// Makes, copies and removes banks.
 pub(super) struct Banks(pub Context);
@@ -19,12 +20,12 @@ impl BankService for Banks {
         &self,
         request: Request<proto::CreateBankRequest>,
     ) -> Result<Response<proto::CreateBankResponse>, Status> {
-        let proto::CreateBankRequest { name, description, quantisation } = request.into_inner();
-        let name = BankName::new(name)?;
+        let (caller, message) = admitted(request)?;
+        let proto::CreateBankRequest { name, description, quantisation } = message;
         let description = limits::bytes("bank description", description, limits::DESCRIPTION_BYTES)?;
         let settings = BankSettings { description, quantisation: convert::quantisation(quantisation)? };
-        let create = move |engine: &Engine| engine.create_bank(&name, settings)?.status();
-        let (status, _) = self.0.in_engine(create).await?;
+        let create = self.0.at_bank(&caller, name, |engine, name| engine.create_bank(name, settings)?.status());
+        let (status, _) = create.await?;
         Ok(Response::new(proto::CreateBankResponse { bank: Some(convert::bank(status)) }))
     }
 
@@ -32,16 +33,17 @@ impl BankService for Banks {
         &self,
         request: Request<proto::GetBankRequest>,
     ) -> Result<Response<proto::GetBankResponse>, Status> {
-        let (status, _) = self.0.in_bank(request.into_inner().name, |bank| bank.status()).await?;
+        let (caller, message) = admitted(request)?;
+        let (status, _) = self.0.in_bank(&caller, message.name, |bank| bank.status()).await?;
         Ok(Response::new(proto::GetBankResponse { bank: Some(convert::bank(status)) }))
     }
 
     async fn list_banks(
         &self,
-        _: Request<proto::ListBanksRequest>,
+        request: Request<proto::ListBanksRequest>,
     ) -> Result<Response<proto::ListBanksResponse>, Status> {
-        let (mut banks, _) = self.0.in_engine(|engine| engine.banks()).await?;
-        banks.sort_by(|a, b| a.name.cmp(&b.name));
+        let (caller, _) = admitted(request)?;
+        let banks = self.0.banks(&caller).await?;
         Ok(Response::new(proto::ListBanksResponse { banks: banks.into_iter().map(convert::bank).collect() }))
     }
 
@@ -49,8 +51,8 @@ impl BankService for Banks {
         &self,
         request: Request<proto::DeleteBankRequest>,
     ) -> Result<Response<proto::DeleteBankResponse>, Status> {
-        let name = BankName::new(request.into_inner().name)?;
-        self.0.in_engine(move |engine| engine.delete_bank(&name)).await?;
+        let (caller, message) = admitted(request)?;
+        self.0.at_bank(&caller, message.name, |engine, name| engine.delete_bank(name)).await?;
         Ok(Response::new(proto::DeleteBankResponse {}))
     }
 
@@ -65,6 +67,6 @@ impl BankService for Banks {
         &self,
         request: Request<Streaming<proto::RestoreBankRequest>>,
     ) -> Result<Response<proto::RestoreBankResponse>, Status> {
-        restore::receive(&self.0, request.into_inner()).await.map(Response::new)
+        restore::receive(&self.0, request).await.map(Response::new)
     }
 }

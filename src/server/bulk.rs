@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 use tracing::Instrument;
 
+use super::access::{Caller, admitted};
 use super::calls::{self, Deadline};
 use super::context::Context;
 use super::{convert, proto};
@@ -33,10 +34,12 @@ pub(super) fn start(
 ) -> Result<ReceiverStream<Reply>, Status> {
     let place = context.stream()?;
     let deadline = Deadline::of(&request);
+    let (caller, requests) = admitted(request)?;
     let (replies, receiver) = mpsc::channel(REPLIES);
     let intake = Intake {
         context,
-        requests: request.into_inner(),
+        caller,
+        requests,
         replies,
         progress: proto::BulkUpsertQuestionsResponse::default(),
         received: 0,
@@ -52,6 +55,7 @@ type Placed = (u64, Question);
 
 struct Intake {
     context: Context,
+    caller: Caller,
     requests: Streaming<proto::BulkUpsertQuestionsRequest>,
     replies: mpsc::Sender<Reply>,
     /// The next reply.
@@ -102,8 +106,7 @@ impl Intake {
         let Some(first) = self.first().await? else {
             return Err(Error::invalid("stream", "a first message with the bank's name", "no message").into());
         };
-        let name = BankName::new(first.bank.clone())?;
-        let bank = self.open(name.clone()).await?;
+        let (name, bank) = self.context.open(&self.caller, first.bank.clone()).await?;
         let mut next = Pause::Message(first);
         loop {
             match next {
@@ -125,11 +128,6 @@ impl Intake {
             message = self.requests.message() => message,
             () = self.context.stopping.cancelled() => Err(shutting_down()),
         }
-    }
-
-    async fn open(&self, name: BankName) -> Result<Bank, Status> {
-        let engine = self.context.engine.clone();
-        self.context.gate.run_patiently(move || engine.bank(&name)).await
     }
 
     /// The next message; without a pending batch it is waited for, with one only for a moment.

@@ -53,13 +53,14 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let started = Instant::now();
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let span = tracing::info_span!("call", method = request.uri().path(), peer = peer.map(tracing::field::display));
+        let (peer, caller) = (peer.map(tracing::field::display), tracing::field::Empty);
+        let span = tracing::info_span!("call", method = request.uri().path(), peer, caller);
         let timeout = timeout(request.headers());
         let deadline = timeout.and_then(|t| started.checked_add(t.saturating_sub(AHEAD)));
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }
-        let call = self.0.call(request);
+        let call = span.in_scope(|| self.0.call(request));
         let answer = async move {
             let response = match deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), call)

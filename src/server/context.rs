@@ -1,4 +1,4 @@
-//! What every service holds.
+//! What every service holds, and its only way to a bank: whoever wants one says who calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::ServerOptions;
+use super::access::Caller;
 use super::gate::Gate;
-use crate::engine::{Bank, BankName, Engine};
+use super::model::Model;
+use crate::engine::{Bank, BankName, BankStatus, Engine};
 use crate::{Error, Result};
 
 /// The engine behind its gate. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Context {
-    pub engine: Engine,
+    /// Not for services, which name the caller to get at banks; [`Model`] is what they may have without.
+    engine: Engine,
+    pub model: Model,
     pub gate: Gate,
     /// One permit for each open bulk stream.
     pub streams: Arc<Semaphore>,
@@ -34,7 +38,8 @@ impl Context {
         let streams = Arc::new(Semaphore::new(options.max_streams as usize));
         let transfers = Arc::new(Semaphore::new(options.max_transfers as usize));
         let copying = Gate::new(options.max_transfers, 0);
-        Self { engine, gate, streams, transfers, copying, options, stopping: CancellationToken::new() }
+        let model = Model::of(&engine);
+        Self { engine, model, gate, streams, transfers, copying, options, stopping: CancellationToken::new() }
     }
 
     /// A place among the bulk streams, until it is dropped.
@@ -53,23 +58,81 @@ impl Context {
         place(&self.transfers, "snapshots on their way", self.options.max_transfers)
     }
 
-    /// Runs `work` with the engine; returns its result and how long it waited. See [`Gate::run`].
-    pub async fn in_engine<T: Send + 'static>(
+    /// Runs `work` with the model; returns its result and how long it waited. See [`Gate::run`].
+    pub async fn in_model<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Engine) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Model) -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
-        let engine = self.engine.clone();
-        self.gate.run(move || work(&engine)).await
+        let model = self.model.clone();
+        self.gate.run(move || work(&model)).await
     }
 
     /// Runs `work` with a bank; returns its result and how long it waited. See [`Gate::run`].
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when it is no name, PERMISSION_DENIED when the caller may not use it, NOT_FOUND when there is none.
     pub async fn in_bank<T: Send + 'static>(
         &self,
+        caller: &Caller,
         name: String,
         work: impl FnOnce(Bank) -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
-        let name = BankName::new(name)?;
-        self.in_engine(move |engine| work(engine.bank(&name)?)).await
+        self.at_bank(caller, name, move |engine, name| work(engine.bank(name)?)).await
+    }
+
+    /// Runs `work` for a bank that may be there or not; returns its result and how long it waited. See [`Gate::run`].
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when it is no name, PERMISSION_DENIED when the caller may not use it.
+    pub async fn at_bank<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        name: String,
+        work: impl FnOnce(&Engine, &BankName) -> Result<T> + Send + 'static,
+    ) -> Result<(T, Duration), Status> {
+        let (engine, name) = (self.engine.clone(), caller.bank(name)?);
+        self.gate.run(move || work(&engine, &name)).await
+    }
+
+    /// Opens a bank for a stream, which would rather wait than be turned away.
+    ///
+    /// # Errors
+    /// As for [`Context::in_bank`].
+    pub async fn open(&self, caller: &Caller, name: String) -> Result<(BankName, Bank), Status> {
+        let (engine, name) = (self.engine.clone(), caller.bank(name)?);
+        self.gate.run_patiently(move || engine.bank(&name).map(|bank| (name, bank))).await
+    }
+
+    /// What a bank is restored by: one of this name, or of the name that the snapshot has, if it is empty.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when it is no name, PERMISSION_DENIED when the caller may not use it.
+    pub fn restoring(&self, caller: &Caller, name: String) -> Result<(Engine, Option<BankName>), Status> {
+        Ok((self.engine.clone(), caller.bank_or_any(name)?))
+    }
+
+    /// All banks that the caller may know of, by name.
+    ///
+    /// # Errors
+    /// A bank's folder cannot be read.
+    pub async fn banks(&self, caller: &Caller) -> Result<Vec<BankStatus>, Status> {
+        let engine = self.engine.clone();
+        let (mut banks, _) = self.gate.run(move || engine.banks()).await?;
+        banks.retain(|bank| caller.may_use(&bank.name));
+        banks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(banks)
+    }
+
+    /// Flushes the banks when the last work is done.
+    ///
+    /// # Errors
+    /// A bank cannot be flushed.
+    pub async fn close(self) -> Result<()> {
+        tokio::join!(self.gate.idle(), self.copying.idle());
+        let engine = self.engine;
+        tokio::task::spawn_blocking(move || engine.close())
+            .await
+            .map_err(|e| Error::Internal(format!("flushing the banks panicked: {e}")))?
     }
 }
 

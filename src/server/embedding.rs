@@ -16,7 +16,7 @@ impl EmbeddingService for Embedding {
     async fn embed(&self, request: Request<proto::EmbedRequest>) -> Result<Response<proto::EmbedResponse>, Status> {
         let texts = limits::items("texts", request.into_inner().texts, limits::ITEMS)?;
         let texts = texts.into_iter().map(|text| limits::sentence("text", text)).collect::<Result<Vec<_>>>()?;
-        let ((vectors, timings), waited) = self.0.in_engine(move |engine| engine.embed(&texts)).await?;
+        let ((vectors, timings), waited) = self.0.in_model(move |model| model.embed(&texts)).await?;
         Ok(Response::new(proto::EmbedResponse {
             vectors: vectors.into_iter().map(|values| proto::Vector { values }).collect(),
             timings: Some(convert::timings(timings, waited)),
@@ -24,10 +24,10 @@ impl EmbeddingService for Embedding {
     }
 
     async fn get_model(&self, _: Request<proto::GetModelRequest>) -> Result<Response<proto::GetModelResponse>, Status> {
-        let CacheUse { hits, misses, bytes, capacity } = self.0.engine.cache();
+        let CacheUse { hits, misses, bytes, capacity } = self.0.model.cache();
         Ok(Response::new(proto::GetModelResponse {
-            fingerprint: self.0.engine.fingerprint().to_owned(),
-            dimension: self.0.engine.dimension() as u32, // a model is thousands wide at most
+            fingerprint: self.0.model.fingerprint().to_owned(),
+            dimension: self.0.model.dimension() as u32, // a model is thousands wide at most
             cache: Some(proto::VectorCache { hits, misses, bytes, capacity }),
         }))
     }

@@ -102,8 +102,8 @@ impl Many {
     }
 
     async fn write(&self, wish: GenerateRequest) -> Result<Vec<proto::Paraphrase>, Status> {
-        let engine = self.context.engine.clone();
-        let (found, _) = self.context.gate.run_patiently(move || engine.generate(&wish)).await?;
+        let model = self.context.model.clone();
+        let (found, _) = self.context.gate.run_patiently(move || model.generate(&wish)).await?;
         Ok(found.into_iter().map(convert::paraphrase).collect())
     }
 }

@@ -1,8 +1,10 @@
 //! What can be set on a server.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::TlsFiles;
 use crate::{Error, Result};
 
 /// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches.
@@ -13,6 +15,12 @@ const CALLS_PER_CORE: u32 = 8;
 pub struct ServerOptions {
     /// The address to listen on. Port 0 takes a free one; [`super::Server::address`] tells which.
     pub listen: SocketAddr,
+    /// What the connections are encrypted with; in plain text when absent.
+    pub tls: Option<TlsFiles>,
+    /// Whether an address that other machines reach may be served without `tls`.
+    pub allow_plaintext: bool,
+    /// A file of API keys, one of which every call needs then; everybody may do everything when absent.
+    pub keys: Option<PathBuf>,
     /// Calls whose work runs at once, at least 1. Those that want vectors share batches of the encoder.
     pub max_concurrent: u32,
     /// Calls that may wait for their turn; more are answered RESOURCE_EXHAUSTED at once.
@@ -35,6 +43,9 @@ impl Default for ServerOptions {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            tls: None,
+            allow_plaintext: false,
+            keys: None,
             max_concurrent: CALLS_PER_CORE * cores,
             max_waiting: 256,
             max_streams: 16,
@@ -47,9 +58,11 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
+    /// Checks what can be told without opening anything; [`super::Server::bind`] does, too.
+    ///
     /// # Errors
-    /// A number is below its least.
-    pub(super) fn validate(&self) -> Result<()> {
+    /// A number is below its least, or an address is open to others that must not be.
+    pub fn validate(&self) -> Result<()> {
         let least = [
             ("max_concurrent", self.max_concurrent as usize, 1),
             ("max_streams", self.max_streams as usize, 1),
@@ -59,7 +72,45 @@ impl ServerOptions {
         ];
         match least.into_iter().find(|(_, received, least)| received < least) {
             Some((what, received, least)) => Err(Error::invalid(what, format!("at least {least}"), received)),
-            None => Ok(()),
+            None => self.check_exposure(self.listen),
         }
+    }
+
+    /// Plain text stays on this machine, unless it is allowed to leave.
+    ///
+    /// # Errors
+    /// Other machines reach the address, and nothing encrypts what they say.
+    pub(super) fn check_exposure(&self, address: SocketAddr) -> Result<()> {
+        if address.ip().to_canonical().is_loopback() || self.tls.is_some() || self.allow_plaintext {
+            return Ok(());
+        }
+        let expected = "TLS (`--tls-cert` and `--tls-key`) on an address that other machines reach, or \
+            `--allow-plaintext` where something else encrypts";
+        Err(Error::invalid(format!("address {address}"), expected, "neither"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_address_is_served_in_plain_text_unasked() {
+        let check = |address: &str, allow_plaintext| {
+            ServerOptions { allow_plaintext, ..ServerOptions::default() }.check_exposure(address.parse().unwrap())
+        };
+        for here in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            check(here, false).unwrap();
+        }
+        for open in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(check(open, false).unwrap_err().to_string().contains("received neither"), "{open}");
+            check(open, true).unwrap();
+        }
+        let keys = ServerOptions { keys: Some("keys.toml".into()), ..ServerOptions::default() };
+        keys.check_exposure("127.0.0.1:1".parse().unwrap()).unwrap();
+        keys.check_exposure("0.0.0.0:1".parse().unwrap()).unwrap_err(); // they would be read on the way
+        let files = TlsFiles { certificate: "a".into(), key: "b".into(), client_ca: None };
+        let encrypted = ServerOptions { tls: Some(files), ..ServerOptions::default() };
+        encrypted.check_exposure("0.0.0.0:1".parse().unwrap()).unwrap();
     }
 }

@@ -4,6 +4,7 @@ use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::admitted;
 use super::bulk;
 use super::context::Context;
 use super::proto::question_service_server::QuestionService;
@@ -23,10 +24,10 @@ impl QuestionService for Questions {
         &self,
         request: Request<proto::UpsertQuestionsRequest>,
     ) -> Result<Response<proto::UpsertQuestionsResponse>, Status> {
-        let proto::UpsertQuestionsRequest { bank, questions } = request.into_inner();
+        let (caller, proto::UpsertQuestionsRequest { bank, questions }) = admitted(request)?;
         let questions = limits::items("questions", questions, limits::ITEMS)?;
         let questions = questions.into_iter().map(convert::question).collect::<Result<Vec<_>>>()?;
-        let (outcome, _) = self.0.in_bank(bank, move |bank| bank.upsert(questions)).await?;
+        let (outcome, _) = self.0.in_bank(&caller, bank, move |bank| bank.upsert(questions)).await?;
         Ok(Response::new(proto::UpsertQuestionsResponse { inserted: outcome.inserted, updated: outcome.updated }))
     }
 
@@ -43,9 +44,9 @@ impl QuestionService for Questions {
         &self,
         request: Request<proto::DeleteQuestionsRequest>,
     ) -> Result<Response<proto::DeleteQuestionsResponse>, Status> {
-        let proto::DeleteQuestionsRequest { bank, ids } = request.into_inner();
+        let (caller, proto::DeleteQuestionsRequest { bank, ids }) = admitted(request)?;
         let ids = convert::question_ids(ids)?;
-        let (deleted, _) = self.0.in_bank(bank, move |bank| bank.delete(&ids)).await?;
+        let (deleted, _) = self.0.in_bank(&caller, bank, move |bank| bank.delete(&ids)).await?;
         Ok(Response::new(proto::DeleteQuestionsResponse { deleted }))
     }
 
@@ -53,10 +54,10 @@ impl QuestionService for Questions {
         &self,
         request: Request<proto::GetQuestionsRequest>,
     ) -> Result<Response<proto::GetQuestionsResponse>, Status> {
-        let proto::GetQuestionsRequest { bank, ids } = request.into_inner();
+        let (caller, proto::GetQuestionsRequest { bank, ids }) = admitted(request)?;
         let ids = convert::question_ids(ids)?;
         let read = move |bank: crate::engine::Bank| Ok((bank.get(&ids)?, ids));
-        let ((found, ids), _) = self.0.in_bank(bank, read).await?;
+        let ((found, ids), _) = self.0.in_bank(&caller, bank, read).await?;
         let mut response = proto::GetQuestionsResponse::default();
         for (id, question) in ids.into_iter().zip(found) {
             match question {
@@ -71,11 +72,11 @@ impl QuestionService for Questions {
         &self,
         request: Request<proto::ListQuestionsRequest>,
     ) -> Result<Response<proto::ListQuestionsResponse>, Status> {
-        let proto::ListQuestionsRequest { bank, page_size, page_token } = request.into_inner();
+        let (caller, proto::ListQuestionsRequest { bank, page_size, page_token }) = admitted(request)?;
         let size = limits::count("page_size", page_size, DEFAULT_PAGE, limits::HITS)?;
         let after = (!page_token.is_empty()).then(|| QuestionId::new(page_token)).transpose()?;
         // One more than asked for tells whether there is another page.
-        let (questions, _) = self.0.in_bank(bank, move |bank| bank.list(after.as_ref(), size + 1)).await?;
+        let (questions, _) = self.0.in_bank(&caller, bank, move |bank| bank.list(after.as_ref(), size + 1)).await?;
         Ok(Response::new(page(questions, size, self.0.options.max_message_bytes / 2)))
     }
 }

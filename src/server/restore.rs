@@ -2,13 +2,14 @@
 //!
 //! Memory is bounded by one message: the next one is read when it is in the file.
 
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
+use super::access::{Caller, admitted};
 use super::context::Context;
 use super::transfer::{self, Blocking};
 use super::{calls, convert, proto};
 use crate::Error;
-use crate::engine::{BankName, Spool};
+use crate::engine::{BankName, Engine, Spool};
 
 type Messages = Streaming<proto::RestoreBankRequest>;
 
@@ -16,10 +17,14 @@ type Messages = Streaming<proto::RestoreBankRequest>;
 ///
 /// # Errors
 /// See `RestoreBank` in the contract; UNAVAILABLE when the server shuts down meanwhile.
-pub(super) async fn receive(context: &Context, mut messages: Messages) -> Result<proto::RestoreBankResponse, Status> {
+pub(super) async fn receive(
+    context: &Context,
+    request: Request<Messages>,
+) -> Result<proto::RestoreBankResponse, Status> {
     let _place = context.transfer()?;
+    let (caller, mut messages) = admitted(request)?;
     let received = tokio::select! {
-        received = Received::take_in(context, &mut messages) => received,
+        received = Received::take_in(context, &caller, &mut messages) => received,
         () = context.stopping.cancelled() => Err(transfer::shutting_down()),
     };
     if context.stopping.is_cancelled() {
@@ -31,21 +36,19 @@ pub(super) async fn receive(context: &Context, mut messages: Messages) -> Result
 /// A file that came whole.
 struct Received {
     spool: Blocking<Spool>,
+    engine: Engine,
     name: Option<BankName>,
 }
 
 impl Received {
-    async fn take_in(context: &Context, messages: &mut Messages) -> Result<Self, Status> {
+    async fn take_in(context: &Context, caller: &Caller, messages: &mut Messages) -> Result<Self, Status> {
         let Some(first) = messages.message().await? else {
             return Err(Error::invalid("stream", "the chunks of a snapshot's file", "no message").into());
         };
         let named = first.name.clone();
-        let name = match &*named {
-            "" => None,
-            name => Some(BankName::new(name)?),
-        };
-        let (engine, of) = (context.engine.clone(), name.clone());
-        let mut spool = Blocking::new(&context.copying, move || engine.spool(of.as_ref())).await?;
+        let (engine, name) = context.restoring(caller, named.clone())?;
+        let (making, of) = (engine.clone(), name.clone());
+        let mut spool = Blocking::new(&context.copying, move || making.spool(of.as_ref())).await?;
         let mut next = Some(first);
         while let Some(message) = next {
             if !message.name.is_empty() && message.name != named {
@@ -55,12 +58,12 @@ impl Received {
             spool.with(move |spool| spool.append(&message.chunk)).await?;
             next = messages.message().await?;
         }
-        Ok(Self { spool, name })
+        Ok(Self { spool, engine, name })
     }
 
     /// Makes the bank; given up when the server shuts down, unless it is there by then.
     async fn restore(mut self, context: &Context) -> Result<proto::RestoreBankResponse, Status> {
-        let (engine, stopping, name) = (context.engine.clone(), context.stopping.clone(), self.name);
+        let (engine, stopping, name) = (self.engine, context.stopping.clone(), self.name);
         let go_on = move |_, _| transfer::go_on(&stopping);
         let restored = self.spool.with(move |spool| engine.restore_spool(spool, name.as_ref(), &go_on)).await;
         let status = restored.map_err(|status| match status.code() {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::access::{Access, Admission};
 use super::bank::Banks;
 use super::calls::Calls;
+use super::connections;
 use super::context::Context;
 use super::embedding::Embedding;
 use super::paraphrase::Paraphrases;
@@ -24,6 +25,7 @@ use super::proto::question_service_server::QuestionServiceServer;
 use super::proto::search_service_server::SearchServiceServer;
 use super::question::Questions;
 use super::search::Search;
+use super::tls::Tls;
 use super::{ServerOptions, proto};
 use crate::engine::Engine;
 use crate::{Error, Result};
@@ -47,28 +49,67 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
+    access: Access,
     context: Context,
+}
+
+/// Reads again what a server was given as files. It outlives the server without holding it up.
+#[derive(Clone)]
+pub struct Renewal {
+    tls: Option<Tls>,
+    access: Access,
+}
+
+impl Renewal {
+    /// Whether there is anything to read.
+    pub fn is_idle(&self) -> bool {
+        self.tls.is_none() && !self.access.is_by_keys()
+    }
+
+    /// Reads the files, and says in the log how it went. Of one that is bad, what was read before stays. Blocks.
+    pub fn run(&self) {
+        if let Some(tls) = &self.tls {
+            match tls.read_again() {
+                Ok(()) => tracing::info!("the certificates were read again; new connections get them"),
+                Err(error) => tracing::error!(%error, "the certificates stay as they were"),
+            }
+        }
+        if self.access.is_by_keys() {
+            match self.access.read_again() {
+                Ok(keys) => tracing::info!(keys, "the API keys were read again; new calls are held against them"),
+                Err(error) => tracing::error!(%error, "the API keys stay as they were"),
+            }
+        }
+    }
 }
 
 impl Server {
     /// Takes the address of `options`.
     ///
     /// # Errors
-    /// An option is out of range, or the address cannot be taken.
+    /// An option is out of range, a file that it names is bad, or the address cannot be taken.
     pub async fn bind(engine: Engine, options: ServerOptions) -> Result<Self> {
         options.validate()?;
+        let tls = options.tls.clone().map(Tls::read).transpose()?;
+        let access = Access::read(options.keys.clone())?;
         let unavailable = |e: std::io::Error| Error::Unavailable {
             what: format!("address {}", options.listen),
             reason: format!("{e}; stop what listens there, or choose another address"),
         };
         let listener = TcpListener::bind(options.listen).await.map_err(unavailable)?;
         let address = listener.local_addr().map_err(unavailable)?;
-        Ok(Self { listener, address, context: Context::new(engine, options) })
+        Ok(Self { listener, address, tls, access, context: Context::new(engine, options) })
     }
 
     /// Where the server listens, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What reads certificates and keys again.
+    pub fn renewal(&self) -> Renewal {
+        Renewal { tls: self.tls.clone(), access: self.access.clone() }
     }
 
     /// Answers calls until `shutdown` completes. Then health says NOT_SERVING, no new connection is taken, bulk
@@ -77,7 +118,7 @@ impl Server {
     /// # Errors
     /// The listener fails, or a bank cannot be flushed.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
-        let Self { listener, context, .. } = self;
+        let Self { listener, tls, access, context, .. } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
         let routes = routes(&context)?.add_service(health_service);
@@ -88,12 +129,15 @@ impl Server {
             set_health(&health, ServingStatus::NotServing).await;
             stopping.cancel();
         };
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let mut serving = pin!(
             tonic::transport::Server::builder()
                 .max_concurrent_streams(STREAMS_PER_CONNECTION)
                 .http2_keepalive_interval(Some(KEEPALIVE))
-                .serve_with_incoming_shutdown(Calls(routes.prepare()), incoming, signal)
+                .serve_with_incoming_shutdown(
+                    Calls(Admission { access, routes: routes.prepare() }),
+                    connections::accept(listener, tls),
+                    signal
+                )
         );
         let grace = context.options.grace;
         let wind_down = async {
@@ -104,7 +148,7 @@ impl Server {
             result = &mut serving => result.map_err(|e| Error::Internal(format!("the gRPC server failed: {e}")))?,
             () = wind_down => tracing::warn!(?grace, "calls were still open at the end of the grace period"),
         }
-        close(context).await
+        context.close().await
     }
 }
 
@@ -114,15 +158,6 @@ async fn end_watches(context: &Context, mut health: HealthReporter) {
     for name in HEALTH {
         health.clear_service_status(name).await;
     }
-}
-
-/// Flushes the banks when the last work is done.
-async fn close(context: Context) -> Result<()> {
-    tokio::join!(context.gate.idle(), context.copying.idle());
-    let engine = context.engine;
-    tokio::task::spawn_blocking(move || engine.close())
-        .await
-        .map_err(|e| Error::Internal(format!("flushing the banks panicked: {e}")))?
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 use tracing::Instrument;
 
+use super::access::{Caller, admitted};
 use super::calls::{self, Deadline};
 use super::context::Context;
 use super::proto;
@@ -29,16 +30,18 @@ type Reply = Result<proto::TakeSnapshotResponse, Status>;
 /// Starts to copy; the replies come by the returned stream.
 ///
 /// # Errors
-/// RESOURCE_EXHAUSTED when too many snapshots are on their way, INVALID_ARGUMENT when the name is none.
+/// RESOURCE_EXHAUSTED when too many snapshots are on their way, INVALID_ARGUMENT when the name is none,
+/// PERMISSION_DENIED when the caller may not use the bank.
 pub(super) fn start(
     context: Context,
     request: Request<proto::TakeSnapshotRequest>,
 ) -> Result<ReceiverStream<Reply>, Status> {
     let place = context.transfer()?;
     let deadline = Deadline::of(&request);
-    let bank = BankName::new(request.into_inner().name)?;
+    let (caller, message) = admitted(request)?;
+    let bank = caller.bank(message.name)?;
     let (replies, receiver) = mpsc::channel(REPLIES);
-    let sending = Sending { context, bank, replies, _place: place };
+    let sending = Sending { context, caller, bank, replies, _place: place };
     tokio::spawn(sending.run(deadline).in_current_span());
     Ok(ReceiverStream::new(receiver))
 }
@@ -46,6 +49,7 @@ pub(super) fn start(
 /// A snapshot on its way to a caller.
 struct Sending {
     context: Context,
+    caller: Caller,
     bank: BankName,
     replies: mpsc::Sender<Reply>,
     _place: OwnedSemaphorePermit,
@@ -112,8 +116,7 @@ impl Sending {
 
     /// Copies the bank, and tells how far that is.
     async fn copy(&self) -> Result<Blocking<Taken>, Status> {
-        let (engine, name) = (self.context.engine.clone(), self.bank.clone());
-        let bank = self.context.gate.run_patiently(move || engine.bank(&name)).await?;
+        let (_, bank) = self.context.open(&self.caller, self.bank.to_string()).await?;
         let (told, mut progress) = watch::channel((0, 0));
         let stopping = self.context.stopping.clone();
         let copying = Blocking::new(&self.context.copying, move || {

@@ -352,10 +352,7 @@ impl Settings {
     pub fn from_file_over(path: impl AsRef<Path>, preset: Option<&str>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the training configuration", path, e))?;
-        let bad = |e: &toml::de::Error| {
-            let line = e.span().map_or(0, |span| text[..span.start].matches('\n').count() as u64 + 1);
-            Error::BadLine { path: path.to_owned(), line, reason: e.message().to_owned() }
-        };
+        let bad = |e: &toml::de::Error| Error::bad_toml(path, &text, e);
         let mut settings: Self = match preset {
             None => toml::from_str(&text).map_err(|e| bad(&e))?,
             Some(name) => {

@@ -163,5 +163,5 @@ async fn nobody_there_is_a_sentence() {
     let error = Client::connect("http://127.0.0.1:1", &options).await.unwrap_err().to_string();
     assert!(error.starts_with("server `http://127.0.0.1:1` is not available: "), "{error}");
     let error = Client::connect("not an address", &options).await.unwrap_err().to_string();
-    assert_eq!(error, "server address: expected `http://host:port`, received `not an address`");
+    assert_eq!(error, "server address: expected `http://host:port` or `https://host:port`, received `not an address`");
 }

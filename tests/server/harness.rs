@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::Arc;
 
 use simbert::engine::Engine;
 use simbert::server::proto::{self, metadata_value, query};
-use simbert::server::{Client, ClientOptions, Server, ServerOptions};
+use simbert::server::{Client, ClientOptions, Renewal, Server, ServerOptions};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ pub struct Served {
     pub client: Client,
     pub address: SocketAddr,
     pub folder: Arc<TempDir>,
+    pub renewal: Renewal,
     stop: oneshot::Sender<()>,
     running: JoinHandle<simbert::Result<()>>,
 }
@@ -47,11 +49,22 @@ impl Served {
     }
 
     pub async fn serve(engine: Engine, folder: Arc<TempDir>, options: ServerOptions) -> Self {
+        Self::serve_to(engine, folder, options, &ClientOptions::default()).await
+    }
+
+    /// A server for a client that connects in its own way.
+    pub async fn serve_to(
+        engine: Engine,
+        folder: Arc<TempDir>,
+        options: ServerOptions,
+        client: &ClientOptions,
+    ) -> Self {
         let server = Server::bind(engine, options).await.unwrap();
-        let address = server.address();
+        let (address, renewal) = (server.address(), server.renewal());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async { _ = stopped.await }));
-        Self { client: connect(address).await, address, folder, stop, running }
+        let client = connect_as(address, client).await.unwrap();
+        Self { client, address, folder, renewal, stop, running }
     }
 
     /// A server with an empty bank `faq`.
@@ -122,7 +135,13 @@ impl Served {
 }
 
 pub async fn connect(address: SocketAddr) -> Client {
-    Client::connect(format!("http://{address}"), &ClientOptions::default()).await.unwrap()
+    connect_as(address, &ClientOptions::default()).await.unwrap()
+}
+
+/// A client of a server that listens there, by whatever name.
+pub async fn connect_as(address: SocketAddr, options: &ClientOptions) -> simbert::Result<Client> {
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    Client::connect(format!("{scheme}://127.0.0.1:{}", address.port()), options).await
 }
 
 /// A question with an FAQ, an answer and metadata.
@@ -169,6 +188,21 @@ pub fn assert_status<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, 
     let status = result.expect_err("the call should fail");
     assert_eq!(status.code(), code, "{status}");
     assert!(status.message().contains(part), "`{}` should say `{part}`", status.message());
+}
+
+/// Runs the command beside the server.
+pub async fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_simbert"));
+    command.args(arguments).env("SIMBERT_DATA", folder);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// What it printed on standard output, or how it failed.
+pub fn said(output: Output) -> Result<String, (Option<i32>, String)> {
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err((output.status.code(), String::from_utf8(output.stderr).unwrap())),
+    }
 }
 
 /// The model directory of the checkout, where there is one that can be served.

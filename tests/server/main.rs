@@ -1,11 +1,13 @@
 //! What a client of the server sees: a real server, a real client, TCP between them. The encoder is a fake one, so
 //! that no model is needed; everything behind it is real.
 
+mod access;
 mod banks;
 mod batching;
 mod bulk;
 mod calibration;
 mod calls;
+mod certificates;
 mod encoder;
 mod harness;
 mod lifecycle;
@@ -17,3 +19,4 @@ mod served_model;
 #[path = "../bank/small_disk.rs"]
 mod small_disk;
 mod snapshots;
+mod tls;

@@ -1,7 +1,6 @@
 //! Snapshots of a bank that the server has open, and banks made of them.
 
 use std::path::Path;
-use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::harness::{Served, assert_status, connect, engine, numbered, options, questions};
+use crate::harness::{Served, assert_status, connect, engine, numbered, options, questions, run, said};
 use crate::small_disk::SmallDisk;
 
 /// What a whole stream said.
@@ -308,21 +307,6 @@ async fn a_full_disk_takes_no_snapshot_and_keeps_the_banks_room() {
     std::fs::remove_file(ballast).unwrap();
     assert_eq!(take(&mut served.client).await.unwrap().taken.questions, 40);
     served.stop().await;
-}
-
-/// Runs the command beside the server.
-async fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_simbert"));
-    command.args(arguments).env("SIMBERT_DATA", folder);
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-}
-
-/// What it printed on standard output, or how it failed.
-fn said(output: Output) -> Result<String, (Option<i32>, String)> {
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout).unwrap()),
-        false => Err((output.status.code(), String::from_utf8(output.stderr).unwrap())),
-    }
 }
 
 #[tokio::test]

@@ -15,14 +15,15 @@ MODEL = REPOSITORY / os.environ.get("SIMBERT_MODEL", "data/model")
 
 
 class Served:
-    """A server over a folder; it keeps its port over a restart."""
+    """A server over a folder, with more options if need be; it keeps its port over a restart."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str | Path) -> None:
         if not BINARY.exists():
             pytest.skip(f"no server: {BINARY} is not built; `make build` builds it, SIMBERT_BINARY names another")
         if not (MODEL / "encoder.onnx").exists():
             pytest.skip(f"no server: the graphs of {MODEL} are not exported; `make model` exports them")
         self._folder = folder
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -34,7 +35,7 @@ class Served:
         port_file = self._folder / "port"
         port_file.unlink(missing_ok=True)
         command = [BINARY, "serve", "--model", MODEL, "--data", self._folder / "banks", "--threads", "1"]
-        command += ["--listen", self.target, "--port-file", port_file]
+        command += ["--listen", self.target, "--port-file", port_file, *self._options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         for _ in range(1200):

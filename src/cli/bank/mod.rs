@@ -240,12 +240,12 @@ impl Bank {
                     false => writeln!(out, "bank `{name}` deleted")?,
                 }
             }
-            Command::Snapshot { name, file, force, server } => match server.server {
+            Command::Snapshot { name, file, force, server } => match server.remote()? {
                 Some(server) => remote::snapshot(&mut out, &server, &name, &file, force, json)?,
                 None => archive::snapshot(&mut out, data, &name, &file, force, json)?,
             },
             Command::Restore { file, dry_run: true, .. } => archive::check(&mut out, &file, json)?,
-            Command::Restore { file, name, server, .. } => match server.server {
+            Command::Restore { file, name, server, .. } => match server.remote()? {
                 Some(server) => remote::restore(&mut out, &server, &file, name, json)?,
                 None => archive::restore(&mut out, data, &file, name.as_ref(), json)?,
             },

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::super::open;
-use super::super::remote::{connect, told};
+use super::super::remote::{Remote, told};
 use super::super::serve::runtime;
 use super::archive::{print, shown};
 use crate::Error;
@@ -24,7 +24,7 @@ const CHUNK: usize = 512 << 10;
 
 pub fn snapshot(
     out: &mut impl Write,
-    server: &str,
+    server: &Remote,
     name: &BankName,
     file: &Path,
     force: bool,
@@ -32,7 +32,7 @@ pub fn snapshot(
 ) -> anyhow::Result<()> {
     let mut whole = WholeFile::create(file, force)?; // before the server copies anything
     let bar = open::bar("questions copied")?;
-    let received = runtime()?.block_on(async { receive(&mut connect(server).await?, name, &mut whole, &bar).await });
+    let received = runtime()?.block_on(async { receive(&mut server.connect().await?, name, &mut whole, &bar).await });
     bar.finish_and_clear();
     received?;
     let bar = open::bar("questions checked")?;
@@ -67,7 +67,7 @@ async fn receive(client: &mut Client, name: &BankName, file: &mut WholeFile, bar
 
 pub fn restore(
     out: &mut impl Write,
-    server: &str,
+    server: &Remote,
     file: &Path,
     name: Option<BankName>,
     json: bool,
@@ -75,7 +75,7 @@ pub fn restore(
     let facts = SnapshotFile::open(file)?.facts().clone(); // what is no snapshot is not sent
     let name = name.map_or_else(|| BankName::new(facts.bank.as_str()), Ok)?;
     let bar = open::bar("bytes sent")?;
-    let restored = runtime()?.block_on(async { send(&mut connect(server).await?, file, &name, &bar).await });
+    let restored = runtime()?.block_on(async { send(&mut server.connect().await?, file, &name, &bar).await });
     bar.finish_and_clear();
     restored?;
     print(out, &name, file, &facts, json, "restored from")

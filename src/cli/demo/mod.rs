@@ -14,8 +14,8 @@ use indicatif::ProgressBar;
 use tokio::sync::oneshot;
 
 use super::ModelArgs;
-use super::remote::{self, told};
-use super::serve::{open_engine, runtime, start_log, stop_signal};
+use super::remote::{Remote, told};
+use super::serve::{LOG_VARIABLE, open_engine, runtime, start_log, stop_signal};
 use crate::engine::Engine;
 use crate::onnx::{self, Stamp};
 use crate::server::proto::{self, query::Kind};
@@ -56,7 +56,7 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> anyhow::Result<()> {
-        start_log("warn");
+        start_log(&std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "warn".to_owned()));
         let print = Print::new();
         let writes = export_if_needed(&self.model, &print)?;
         let folder = Folder::new(self.data.clone())?;
@@ -92,7 +92,7 @@ impl Demo {
 
     async fn show(&self, address: SocketAddr, writes: bool, print: &Print) -> anyhow::Result<()> {
         // A busy machine may take minutes to write questions.
-        let mut client = remote::connect(&format!("http://{address}")).await?;
+        let mut client = Remote::at(format!("http://{address}")).connect().await?;
         make_bank(&mut client).await?;
         let indexed = bulk::index(&mut client, BANK, &self.questions).await?;
         print.step(&indexed);

@@ -86,7 +86,7 @@ class BankServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListBanks(self, request, context):
-        """Describes all banks, ordered by name.
+        """Describes all banks, ordered by name; with an API key that is for some banks, those of them that are there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,41 @@
+//! What the engine does without a bank.
+
+use crate::Result;
+use crate::engine::{Engine, Timings};
+use crate::generate::{GenerateRequest, Paraphrase};
+use crate::runtime::CacheUse;
+
+/// The model alone: whoever has this gets at no bank. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Model(Engine);
+
+impl Model {
+    pub fn of(engine: &Engine) -> Self {
+        Self(engine.clone())
+    }
+
+    /// See [`Engine::embed`].
+    pub fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+        self.0.embed(texts)
+    }
+
+    /// See [`Engine::generate`].
+    pub fn generate(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+        self.0.generate(request)
+    }
+
+    /// See [`Engine::cache`].
+    pub fn cache(&self) -> CacheUse {
+        self.0.cache()
+    }
+
+    /// See [`Engine::dimension`].
+    pub fn dimension(&self) -> usize {
+        self.0.dimension()
+    }
+
+    /// See [`Engine::fingerprint`].
+    pub fn fingerprint(&self) -> &str {
+        self.0.fingerprint()
+    }
+}
