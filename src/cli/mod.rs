@@ -13,6 +13,7 @@ mod eval;
 mod expand;
 mod export;
 mod generate;
+mod health;
 mod hits;
 mod index;
 mod interrupt;
@@ -53,6 +54,7 @@ enum Command {
     Bank(bank::Bank),
     Eval(eval::Eval),
     Serve(serve::Serve),
+    Health(health::Health),
     Keys(keys::Keys),
     Demo(demo::Demo),
     Bench(bench::Bench),
@@ -136,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Bank(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Serve(args) => args.run(&settings),
+        Command::Health(args) => args.run(),
         Command::Keys(args) => args.run(),
         Command::Demo(args) => args.run(),
         Command::Bench(args) => args.run(),

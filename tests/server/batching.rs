@@ -5,22 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use simbert::engine::{Engine, EngineOptions};
-use simbert::model::{Arithmetic, ModelDirectory};
+use simbert::model::Arithmetic;
 use simbert::server::proto;
 use tempfile::TempDir;
 use tonic::{Code, Request};
 
-use crate::harness::{Served, model, options};
-use crate::served_model::runtime_is_there;
+use crate::harness::{Served, options};
+use crate::served_model::exported;
 
 /// Texts of a call that takes the encoder a while.
 const MANY: usize = 256;
 
 async fn serve() -> Option<Served> {
-    let model = model().filter(|_| runtime_is_there())?;
-    if !ModelDirectory::open(&model).unwrap().encoder_path().exists() {
-        simbert::onnx::export(&ModelDirectory::open(&model).unwrap()).unwrap();
-    }
+    let model = exported()?;
     let folder = Arc::new(TempDir::new().unwrap());
     let engine = Engine::open(EngineOptions {
         data: folder.path().to_owned(),

@@ -14,13 +14,13 @@ use tempfile::TempDir;
 use crate::certificates::{Authority, replace};
 use crate::harness::{connect, connect_as, model};
 
-pub fn runtime_is_there() -> bool {
+fn runtime_is_there() -> bool {
     std::env::var_os("ORT_DYLIB_PATH").is_some()
         || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor/onnxruntime").is_dir()
 }
 
 /// The bundled model, exported once for all tests.
-fn exported() -> Option<PathBuf> {
+pub fn exported() -> Option<PathBuf> {
     static MODEL: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         let model = model().filter(|_| runtime_is_there())?;
         simbert::onnx::export(&simbert::model::ModelDirectory::open(&model).unwrap()).unwrap();
@@ -72,6 +72,14 @@ impl Binary {
     }
 }
 
+/// What `simbert health` says of a server: its exit code, output and error.
+fn health(address: SocketAddr) -> (Option<i32>, String, String) {
+    let url = format!("http://{address}");
+    let output = Command::new(env!("CARGO_BIN_EXE_simbert")).args(["health", "--server", &url]).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 #[tokio::test]
 async fn the_binary_serves_a_model_and_stops_on_sigterm() {
     let Some(model) = exported() else { return };
@@ -100,7 +108,11 @@ async fn the_binary_serves_a_model_and_stops_on_sigterm() {
     let expanded = client.search.expanded_search(expand).await.unwrap().into_inner();
     assert_eq!(expanded.hits[0].question.as_ref().unwrap().id, "q4");
 
+    let address = served.address;
+    assert_eq!(health(address), (Some(0), "serving\n".to_owned(), String::new()));
     served.stop().await;
+    let (code, _, error) = health(address);
+    assert!(code == Some(1) && error.contains(&format!("server `http://{address}`")), "{code:?} {error}");
 }
 
 #[tokio::test]
