@@ -70,6 +70,13 @@ pub struct Serve {
     /// Largest message in and out, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = value_parser!(u32).range(1..=1024))]
     max_message: u32,
+    /// Open every bank before saying to be ready, rather than when it is first used.
+    #[arg(long, env = "SIMBERT_OPEN_BANKS")]
+    open_banks: bool,
+    /// Milliseconds from when on a call is slow; the log has a line for each slow call.
+    #[arg(long, value_name = "MS", env = "SIMBERT_SLOW_CALL",
+        default_value_t = ServerOptions::default().slow_call.as_millis() as u64)]
+    slow_call: u64,
     /// Seconds that open calls have when the server shuts down.
     #[arg(long, value_name = "SECONDS", default_value_t = ServerOptions::default().grace.as_secs())]
     grace: u64,
@@ -112,6 +119,8 @@ impl Serve {
             max_concurrent: self.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: self.max_waiting,
             max_message_bytes: (self.max_message as usize) << 20,
+            open_banks: self.open_banks,
+            slow_call: Duration::from_millis(self.slow_call),
             grace: Duration::from_secs(self.grace),
             ..default
         };

@@ -127,6 +127,11 @@ impl Encoder {
         Ok(Encoded { vectors, timings })
     }
 
+    /// Sentences that wait for a batch.
+    pub fn queued(&self) -> usize {
+        self.batcher.queued()
+    }
+
     /// How the cache is used.
     pub fn cache(&self) -> CacheUse {
         self.cache.usage()

@@ -47,13 +47,11 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
-    /// As TLS names them, best first.
-    pub fn names(self) -> Vec<Vec<u8>> {
-        let names: &[&[u8]] = match self {
-            Self::Grpc => &[b"h2"],
-            Self::Http => &[b"h2", b"http/1.1"],
-        };
-        names.iter().map(|name| name.to_vec()).collect()
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
     }
 }
 

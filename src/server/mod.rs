@@ -6,7 +6,9 @@
 //! | `options` | what can be set |
 //! | `port`, `connection` | takes connections, so many at once, and ends those that are of no use |
 //! | `http` | JSON, gRPC-web, and what monitoring asks for |
-//! | `calls` | around every call: span, deadline, log |
+//! | `calls` | around every call: request id, span, deadline |
+//! | `record` | what is noted of each call: its line in the log, its part of the metrics |
+//! | `metrics` | what can be measured of a server |
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
 //! | `status` | errors become statuses |
@@ -26,11 +28,14 @@ mod gate;
 mod http;
 pub mod limits;
 mod many;
+mod metrics;
 mod options;
 mod paraphrase;
 mod port;
 pub mod proto;
 mod question;
+mod record;
+mod request_id;
 mod restore;
 mod search;
 mod serve;

@@ -37,6 +37,10 @@ pub struct ServerOptions {
     pub bulk_batch: usize,
     /// Bytes of the largest message in and out, at least 64 KiB.
     pub max_message_bytes: usize,
+    /// Whether every bank is opened before the server says that it is ready, rather than by its first call.
+    pub open_banks: bool,
+    /// A call that takes longer is slow, which the log says; streams never are.
+    pub slow_call: Duration,
     /// How long calls may go on after the server was told to shut down.
     pub grace: Duration,
 }
@@ -58,6 +62,8 @@ impl Default for ServerOptions {
             max_transfers: 4,
             bulk_batch: 256,
             max_message_bytes: 16 << 20,
+            open_banks: false,
+            slow_call: Duration::from_secs(1),
             grace: Duration::from_secs(20),
         }
     }

@@ -6,6 +6,7 @@
 //! | `gateway`, `query`, `frame` | JSON to a call and back; every call goes the way of those from the gRPC port |
 //! | `failure` | errors as JSON |
 //! | `openapi` | describes all of it |
+//! | `probes` | is it alive, is it ready, how is it |
 //! | `cors` | what pages of other origins may do |
 
 mod cors;
@@ -13,6 +14,7 @@ mod failure;
 mod frame;
 mod gateway;
 mod openapi;
+mod probes;
 mod query;
 mod route;
 
@@ -33,18 +35,20 @@ use self::failure::{Failure, json};
 use self::gateway::Gateway;
 use self::route::ROUTES;
 use super::calls::{Calls, Routed};
-use super::{ServerOptions, proto};
+use super::context::Context;
+use super::proto;
 use crate::{Error, Result};
 
 /// All that the port answers, over the calls of the server.
 ///
 /// # Errors
 /// The descriptors do not fit the table of routes.
-pub(super) fn router(calls: &Calls<Routed>, options: &ServerOptions) -> Result<Router> {
+pub(super) fn router(calls: &Calls<Routed>, context: &Context) -> Result<Router> {
+    let options = &context.options;
     let pool = DescriptorPool::decode(proto::DESCRIPTORS)
         .map_err(|e| Error::Internal(format!("the descriptors are damaged: {e}")))?;
     let document = openapi::document(&pool)?;
-    let mut router = Router::new().route("/openapi.json", get(async move || json(document.into())));
+    let mut router = probes::routes(context).route("/openapi.json", get(async move || json(document.into())));
     for route in ROUTES {
         let gateway = Gateway {
             calls: calls.clone(),
