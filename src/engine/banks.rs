@@ -334,6 +334,7 @@ impl SentenceEncoder for Encoder {
 
 impl QuestionWriter for Paraphraser {
     fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+        let _span = tracing::debug_span!("generate", samples = request.sampling.samples).entered();
         let started = Instant::now();
         let phrases = self.generate(request)?;
         Ok((phrases, Timings { generate: started.elapsed(), ..Timings::default() }))

@@ -13,10 +13,12 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Status, Streaming};
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::metrics::{CallNames, Metrics};
 use super::record::{self, Ending, Record};
 use super::request_id::{REQUEST_ID, RequestId};
+use super::trace;
 use crate::Error;
 
 /// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
@@ -67,7 +69,15 @@ where
         let id = RequestId::of(request.headers());
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let method = request.uri().path();
-        let span = tracing::info_span!("call", request_id = %id, method, peer = peer.map(tracing::field::display));
+        let span = tracing::info_span!(
+            "call",
+            request_id = %id,
+            method,
+            peer = peer.map(tracing::field::display),
+            otel.name = Empty,
+            otel.kind = Empty,
+        );
+        trace::join(&span, request.headers(), method);
         let (name, streams) = self.names.of(method).clone();
         let slow = (!streams).then_some(self.slow);
         let record = Arc::new(Record::begin(name, span.clone(), slow, Arc::clone(&self.metrics)));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::runtime::while_waited_for;
 use crate::{Error, Result};
@@ -105,7 +106,8 @@ impl Gate {
     ) -> Result<(T, Duration), Status> {
         let entered = Instant::now();
         let waiting = Waiting::new(&self.waiting);
-        let turn = self.running.clone().acquire_owned().await.map_err(|_| fault("the gate is closed"))?;
+        let turn = self.running.clone().acquire_owned().instrument(tracing::debug_span!("queue"));
+        let turn = turn.await.map_err(|_| fault("the gate is closed"))?;
         drop(waiting);
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();

@@ -8,6 +8,7 @@
 //! | `http` | JSON, gRPC-web, and what monitoring asks for |
 //! | `calls` | around every call: request id, span, deadline |
 //! | `record` | what is noted of each call: its line in the log, its part of the metrics |
+//! | `trace`, [`Traces`] | a call's place in the trace of its caller; sends traces to a collector |
 //! | `metrics` | what can be measured of a server |
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
@@ -41,8 +42,11 @@ mod search;
 mod serve;
 mod snapshot;
 mod status;
+mod trace;
+mod traces;
 mod transfer;
 
 pub use client::{Client, ClientOptions};
 pub use options::ServerOptions;
 pub use serve::Server;
+pub use traces::{TraceOptions, Traces};

@@ -12,6 +12,7 @@ use tracing::Span;
 
 use super::metrics::{CallName, Metrics};
 use super::status::code_name;
+use super::trace;
 use crate::engine::Timings;
 
 tokio::task_local! {
@@ -43,6 +44,7 @@ impl Record {
         self.metrics.end(&self.name, code, took, timings);
         let slow = self.slow.is_some_and(|slow| took >= slow);
         let milliseconds = |time: Duration| time.as_micros() as f64 / 1000.0;
+        trace::end(&self.span, code);
         let _in_call = self.span.enter();
         if code == Code::Ok && !slow {
             return tracing::debug!(code = code_name(code), milliseconds = milliseconds(took), "call ended");

@@ -4,6 +4,7 @@ mod client;
 mod connections;
 mod cors;
 mod gateway;
+mod logs;
 mod metrics;
 mod openapi;
 mod web;
