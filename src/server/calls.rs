@@ -16,6 +16,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::metrics::{CallNames, Metrics};
+use super::pause;
 use super::record::{self, Ending, Record};
 use super::request_id::{REQUEST_ID, RequestId};
 use super::trace;
@@ -50,6 +51,8 @@ pub(super) struct Calls<S> {
     pub metrics: Arc<Metrics>,
     /// See [`super::ServerOptions::slow_call`].
     pub slow: Duration,
+    /// How long the request of a call that takes one message may pause.
+    pub pause: Duration,
 }
 
 impl<S> Service<Request<Body>> for Calls<S>
@@ -80,6 +83,9 @@ where
         trace::join(&span, request.headers(), method);
         let (name, streams) = self.names.of(method).clone();
         let slow = (!streams).then_some(self.slow);
+        if !streams {
+            request = request.map(|body| pause::impatient(body, self.pause));
+        }
         let record = Arc::new(Record::begin(name, span.clone(), slow, Arc::clone(&self.metrics)));
         let ending = Ending::of(Arc::clone(&record));
         let timeout = timeout(request.headers());
@@ -181,7 +187,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let engine = Engine::without_model(data.path(), "none", 2).unwrap();
         let metrics = Arc::new(Metrics::new(engine, Gate::new(1, 0)));
-        let calls = Calls { routes: Slow, names: CallNames::new().unwrap(), metrics, slow: Duration::from_secs(1) };
+        let slow = Duration::from_secs(1);
+        let calls = Calls { routes: Slow, names: CallNames::new().unwrap(), metrics, slow, pause: slow };
         let call = |timeout: &str| {
             let request = Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap();
             calls.clone().call(request)

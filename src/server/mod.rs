@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `serve` | binds, serves, shuts down; health and reflection |
 //! | `options` | what can be set |
-//! | `port`, `connection` | takes connections, so many at once, and ends those that are of no use |
+//! | `port`, `connection`, `activity` | takes connections, so many at once, and ends those that are of no use |
 //! | `http` | JSON, gRPC-web, and what monitoring asks for |
 //! | `calls` | around every call: request id, span, deadline |
+//! | `pause` | requests that are not sent to their end |
 //! | `record` | what is noted of each call: its line in the log, its part of the metrics |
 //! | `trace`, [`Traces`] | a call's place in the trace of its caller; sends traces to a collector |
 //! | `metrics` | what can be measured of a server |
@@ -17,6 +18,7 @@
 //! | `snapshot`, `restore`, `transfer` | the streams of `bank`, and what both need |
 //! | [`Client`] | the other end of the line |
 
+mod activity;
 mod bank;
 mod bulk;
 mod calls;
@@ -32,6 +34,7 @@ mod many;
 mod metrics;
 mod options;
 mod paraphrase;
+mod pause;
 mod port;
 pub mod proto;
 mod question;

@@ -21,7 +21,8 @@ pub struct ServerOptions {
     pub cors_origins: Vec<String>,
     /// Connections of each port that may be open at once, at least 1. Who comes then waits until one is closed.
     pub max_connections: u32,
-    /// How long a peer may take to begin, and over the headers of a request; and how long a JSON body may pause.
+    /// How long a peer may take to begin, and over the headers of a request; and how long one that holds
+    /// one message may pause.
     pub header_timeout: Duration,
     /// How long a connection without any open request is kept. One of HTTP/1 is kept for `header_timeout`.
     pub idle_timeout: Duration,

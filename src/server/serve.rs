@@ -86,6 +86,7 @@ impl Server {
             names: CallNames::new()?,
             metrics: Arc::clone(&context.metrics),
             slow: context.options.slow_call,
+            pause: context.options.header_timeout,
         };
         let stopping = &context.stopping;
         let router = http::router(&calls, &context)?;

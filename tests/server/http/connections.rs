@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use simbert::server::{ServerOptions, proto};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tonic::Code;
 
 use super::client::Http;
-use crate::harness::{Served, connect, http_options};
+use crate::harness::{Served, assert_status, connect, http_options};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -19,7 +20,13 @@ async fn impatient() -> Served {
 
 /// Writes a byte now and then, and says how long it took the server to close the connection.
 async fn trickle(address: SocketAddr, bytes: &[u8]) -> Duration {
+    trickle_after(address, b"", bytes).await
+}
+
+/// The same after what is written at once.
+async fn trickle_after(address: SocketAddr, head: &[u8], bytes: &[u8]) -> Duration {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head).await.unwrap();
     let started = Instant::now();
     let mut bytes = bytes.iter().cycle();
     let mut buffer = [0; 1024];
@@ -55,6 +62,28 @@ async fn a_body_that_never_comes_is_a_timeout() {
         content-length: 100\r\n\r\n{";
     let answer = Http(served.http.unwrap()).raw(request.as_bytes()).await.unwrap();
     answer.assert_error(408, "DEADLINE_EXCEEDED", "body: expected more of it within 300ms");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_a_timeout() {
+    let served = impatient().await;
+    let head = b"POST /v1/embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n";
+    let took = trickle_after(served.http.unwrap(), head, b" ").await;
+    assert!(took > SHORT * 5 && took < SHORT * 20, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_call_whose_message_never_comes_ends() {
+    let served = impatient().await;
+    let mut client = tonic::client::Grpc::new(connect(served.address).await.channel());
+    client.ready().await.unwrap();
+    let never = tokio_stream::pending::<proto::EmbedRequest>();
+    let codec = tonic_prost::ProstCodec::<proto::EmbedRequest, proto::EmbedResponse>::default();
+    let path = "/simbert.v1.EmbeddingService/Embed".parse().unwrap();
+    let started = Instant::now();
+    let answer = client.client_streaming(tonic::Request::new(never), path, codec).await;
+    assert_status(answer, Code::DeadlineExceeded, "the rest of the request did not come within 300ms");
+    assert!(started.elapsed() < SHORT * 10, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
