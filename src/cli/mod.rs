@@ -18,6 +18,7 @@ mod hits;
 mod index;
 mod interrupt;
 mod keys;
+mod log;
 mod open;
 mod remote;
 mod sampling;

@@ -1,12 +1,18 @@
-//! The gRPC server, one file per service.
+//! The server: gRPC, one file per service, and HTTP over the same calls.
 //!
 //! | file | its one job |
 //! |---|---|
 //! | `serve` | binds, serves, shuts down; health and reflection |
 //! | `options` | what can be set |
-//! | `connections`, `tls`, `pem` | connections come in, encrypted by the certificates of files |
-//! | `calls` | around every call: span, deadline, log |
+//! | `tls`, `pem` | what connections are encrypted with, by the certificates of files |
+//! | `port`, `connection`, `activity` | takes connections, so many at once, and ends those that are of no use |
+//! | `http` | JSON, gRPC-web, and what monitoring asks for |
+//! | `calls` | around every call: request id, span, deadline |
 //! | `access` | before every call: whose key it has, and what that is for |
+//! | `pause` | requests that are not sent to their end |
+//! | `record` | what is noted of each call: its line in the log, its part of the metrics |
+//! | `trace`, [`Traces`] | a call's place in the trace of its caller; sends traces to a collector |
+//! | `metrics` | what can be measured of a server |
 //! | `context`, `model` | what every service holds; a bank only for a caller who may use it |
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
@@ -16,30 +22,39 @@
 //! | [`Client`] | the other end of the line |
 
 mod access;
+mod activity;
 mod bank;
 mod bulk;
 mod calls;
 mod client;
 mod client_tls;
-mod connections;
+mod connection;
 mod context;
 mod convert;
 mod embedding;
 mod gate;
+mod http;
 pub mod limits;
 mod many;
+mod metrics;
 mod model;
 mod options;
 mod paraphrase;
+mod pause;
 mod pem;
+mod port;
 pub mod proto;
 mod question;
+mod record;
+mod request_id;
 mod restore;
 mod search;
 mod serve;
 mod snapshot;
 mod status;
 mod tls;
+mod trace;
+mod traces;
 mod transfer;
 
 pub use access::{ApiKey, KeyEntry, Role};
@@ -48,3 +63,4 @@ pub use client_tls::ClientTls;
 pub use options::ServerOptions;
 pub use serve::{Renewal, Server};
 pub use tls::TlsFiles;
+pub use traces::{TraceOptions, Traces};

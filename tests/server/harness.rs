@@ -19,6 +19,8 @@ use crate::encoder::{FakeEncoder, FakeWriter};
 pub struct Served {
     pub client: Client,
     pub address: SocketAddr,
+    /// Where it listens for HTTP, if `options` say so.
+    pub http: Option<SocketAddr>,
     pub folder: Arc<TempDir>,
     pub renewal: Renewal,
     stop: oneshot::Sender<()>,
@@ -28,6 +30,11 @@ pub struct Served {
 /// Options for a test: a free port, so that tests run side by side.
 pub fn options() -> ServerOptions {
     ServerOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), max_concurrent: 2, ..ServerOptions::default() }
+}
+
+/// The same with a port for HTTP.
+pub fn http_options() -> ServerOptions {
+    ServerOptions { http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), ..options() }
 }
 
 /// An engine over `folder` whose encoder is the fake one.
@@ -60,11 +67,11 @@ impl Served {
         client: &ClientOptions,
     ) -> Self {
         let server = Server::bind(engine, options).await.unwrap();
-        let (address, renewal) = (server.address(), server.renewal());
+        let (address, http, renewal) = (server.address(), server.http_address(), server.renewal());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async { _ = stopped.await }));
         let client = connect_as(address, client).await.unwrap();
-        Self { client, address, folder, renewal, stop, running }
+        Self { client, address, http, folder, renewal, stop, running }
     }
 
     /// A server with an empty bank `faq`.
