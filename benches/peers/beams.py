@@ -140,7 +140,6 @@ def main() -> None:
     rows = list(found.values())
     sampled, beams = rows[0], rows[len(SAMPLES) :]
     ratios = {
-        "beams_best_coverage_to_sampling": max(row["coverage"] for row in beams) / sampled["coverage"],
         "beams_best_f1_to_sampling": max(row["soft_coverage"] for row in beams) / sampled["soft_coverage"],
         "beams_least_self_bleu_to_sampling": min(row["self_bleu"] for row in beams) / sampled["self_bleu"],
     }
