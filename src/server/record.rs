@@ -53,11 +53,11 @@ impl Record {
         tracing::info!(
             code = code_name(code),
             milliseconds = milliseconds(took),
-            queue = stage(timings.queue),
-            tokenise = stage(timings.tokenise),
-            infer = stage(timings.infer),
-            generate = stage(timings.generate),
-            search = stage(timings.search),
+            queue_ms = stage(timings.queue),
+            tokenise_ms = stage(timings.tokenise),
+            infer_ms = stage(timings.infer),
+            generate_ms = stage(timings.generate),
+            search_ms = stage(timings.search),
             "{}",
             if slow { "slow call" } else { "call failed" }
         );

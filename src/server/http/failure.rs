@@ -1,7 +1,7 @@
 //! What went wrong, as JSON: `{"error": {"code": "NOT_FOUND", "message": "…"}}`.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tonic::{Code, Status};
 
@@ -13,13 +13,11 @@ pub(super) struct Failure {
     http: StatusCode,
     code: Code,
     message: String,
-    /// What goes with it.
-    pub headers: HeaderMap,
 }
 
 impl Failure {
     pub fn new(http: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { http, code, message: message.into(), headers: HeaderMap::new() }
+        Self { http, code, message: message.into() }
     }
 
     /// The caller's mistake.
@@ -35,11 +33,7 @@ impl Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let mut failure = Self::new(http(status.code()), status.code(), status.message());
-        if status.code() == Code::Unauthenticated {
-            failure.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        failure
+        Self::new(http(status.code()), status.code(), status.message())
     }
 }
 
@@ -48,7 +42,9 @@ impl IntoResponse for Failure {
         let body = serde_json::json!({ "error": { "code": code_name(self.code), "message": self.message } });
         let mut response = json(body.to_string().into());
         *response.status_mut() = self.http;
-        response.headers_mut().extend(self.headers);
+        if self.code == Code::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
