@@ -198,10 +198,20 @@ impl Engine {
     /// # Errors
     /// A bank's description is damaged, or the disk fails.
     pub fn banks(&self) -> Result<Vec<BankStatus>> {
-        let names = self.shared.banks.names()?;
-        let statuses = names.into_iter().map(|name| self.status(BankName::new(name)?));
+        self.banks_after(None, usize::MAX)
+    }
+
+    /// As [`Engine::banks`], of at most so many banks after this name; the others are not looked at.
+    ///
+    /// # Errors
+    /// See [`Engine::banks`].
+    pub fn banks_after(&self, after: Option<&BankName>, most: usize) -> Result<Vec<BankStatus>> {
+        let mut names = self.shared.banks.names()?;
+        names.sort_unstable();
+        let names = names.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after.as_str()));
+        let statuses = names.map(|name| self.status(BankName::new(name)?));
         // A bank that was deleted meanwhile is no error.
-        statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).collect()
+        statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).take(most).collect()
     }
 
     /// What one bank is and holds, without opening it.

@@ -43,7 +43,7 @@ pub enum Filter {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchRequest {
     pub query: Query,
-    /// How many hits at most: 1 to 1000.
+    /// How many hits at most: 1 to 10,000.
     pub k: usize,
     pub filter: Option<Filter>,
     /// Leave out hits with a lower cosine.
@@ -93,6 +93,8 @@ pub struct Timings {
     pub infer: Duration,
     pub generate: Duration,
     pub search: Duration,
+    /// Writing to the disk until it is there, or reading by id.
+    pub store: Duration,
 }
 
 /// What a look-up found, best first.

@@ -4,9 +4,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::context::Context;
+use super::limits::{DESCRIPTION_BYTES, PAGE};
 use super::proto::bank_service_server::BankService;
-use super::{convert, limits, proto, restore, snapshot};
-use crate::engine::{BankName, BankSettings, Engine};
+use super::refused::At;
+use super::{convert, page_token, proto, restore, snapshot};
+use crate::engine::{BankName, BankSettings, BankStatus, Engine, Quantisation};
+use crate::{Error, Result};
+
+/// The list that its page tokens are of.
+const BANKS: &str = "banks";
 
 /// Makes, copies and removes banks.
 pub(super) struct Banks(pub Context);
@@ -19,11 +25,21 @@ impl BankService for Banks {
         &self,
         request: Request<proto::CreateBankRequest>,
     ) -> Result<Response<proto::CreateBankResponse>, Status> {
-        let proto::CreateBankRequest { name, description, quantisation } = request.into_inner();
-        let name = BankName::new(name)?;
-        let description = limits::bytes("bank description", description, limits::DESCRIPTION_BYTES)?;
-        let settings = BankSettings { description, quantisation: convert::quantisation(quantisation)? };
-        let create = move |engine: &Engine| engine.create_bank(&name, settings)?.status();
+        let proto::CreateBankRequest { name, description, quantisation, allow_existing } = request.into_inner();
+        let name = BankName::new(name).at("name")?;
+        let limits = self.0.limits();
+        let description = limits.bytes("bank description", description, DESCRIPTION_BYTES).at("description")?;
+        let quantisation = convert::quantisation(quantisation).at("quantisation")?;
+        let create = move |engine: &Engine| {
+            let settings =
+                BankSettings { description: description.clone(), quantisation: quantisation.unwrap_or_default() };
+            match engine.create_bank(&name, settings) {
+                Err(Error::AlreadyExists { .. }) if allow_existing => {
+                    existing(engine, &name, &description, quantisation)
+                }
+                made => made?.status(),
+            }
+        };
         let (status, _) = self.0.in_engine(create).await?;
         Ok(Response::new(proto::CreateBankResponse { bank: Some(convert::bank(status)) }))
     }
@@ -32,25 +48,44 @@ impl BankService for Banks {
         &self,
         request: Request<proto::GetBankRequest>,
     ) -> Result<Response<proto::GetBankResponse>, Status> {
-        let (status, _) = self.0.in_bank(request.into_inner().name, |bank| bank.status()).await?;
+        let name = BankName::new(request.into_inner().name).at("name")?;
+        let (status, _) = self.0.in_engine(move |engine| engine.bank(&name)?.status()).await?;
         Ok(Response::new(proto::GetBankResponse { bank: Some(convert::bank(status)) }))
     }
 
     async fn list_banks(
         &self,
-        _: Request<proto::ListBanksRequest>,
+        request: Request<proto::ListBanksRequest>,
     ) -> Result<Response<proto::ListBanksResponse>, Status> {
-        let (mut banks, _) = self.0.in_engine(|engine| engine.banks()).await?;
-        banks.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Response::new(proto::ListBanksResponse { banks: banks.into_iter().map(convert::bank).collect() }))
+        let proto::ListBanksRequest { page_size, page_token } = request.into_inner();
+        let limits = self.0.limits();
+        // Who knows of no pages gets all.
+        let size = page_size.map(|size| limits.count("page_size", Some(size), 0, PAGE)).transpose().at("page_size")?;
+        let after = page_token::read(BANKS, &page_token).at("page_token")?;
+        let after = after.map(BankName::new).transpose().at("page_token")?;
+        // One more than asked for tells whether there is another page.
+        let most = size.map_or(usize::MAX, |size| size + 1);
+        let (mut banks, _) = self.0.in_engine(move |engine| engine.banks_after(after.as_ref(), most)).await?;
+        let mut next_page_token = String::new();
+        if let Some(size) = size.filter(|&size| banks.len() > size) {
+            banks.truncate(size);
+            next_page_token = page_token::write(BANKS, banks.last().map_or("", |bank| bank.name.as_str()));
+        }
+        let banks = banks.into_iter().map(convert::bank).collect();
+        self.0.reply(proto::ListBanksResponse { banks, next_page_token }, "pages of fewer banks by `page_size`")
     }
 
     async fn delete_bank(
         &self,
         request: Request<proto::DeleteBankRequest>,
     ) -> Result<Response<proto::DeleteBankResponse>, Status> {
-        let name = BankName::new(request.into_inner().name)?;
-        self.0.in_engine(move |engine| engine.delete_bank(&name)).await?;
+        let proto::DeleteBankRequest { name, allow_missing } = request.into_inner();
+        let name = BankName::new(name).at("name")?;
+        let delete = move |engine: &Engine| match engine.delete_bank(&name) {
+            Err(Error::NotFound { .. }) if allow_missing => Ok(()),
+            deleted => deleted,
+        };
+        self.0.in_engine(delete).await?;
         Ok(Response::new(proto::DeleteBankResponse {}))
     }
 
@@ -67,4 +102,21 @@ impl BankService for Banks {
     ) -> Result<Response<proto::RestoreBankResponse>, Status> {
         restore::receive(&self.0, request.into_inner()).await.map(Response::new)
     }
+}
+
+/// The bank that is there, if it is as one would be that is made so.
+fn existing(
+    engine: &Engine,
+    name: &BankName,
+    description: &str,
+    quantisation: Option<Quantisation>,
+) -> Result<BankStatus> {
+    let status = engine.bank(name)?.status()?;
+    let other = match &status.settings {
+        there if there.description != description => "description",
+        there if quantisation.is_some_and(|quantisation| quantisation != there.quantisation) => "quantisation",
+        _ => return Ok(status),
+    };
+    let hint = format!("it has another {other}; choose another name, or delete it first");
+    Err(Error::AlreadyExists { kind: "bank", name: name.to_string(), hint })
 }

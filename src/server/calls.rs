@@ -13,7 +13,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
-use crate::Error;
+use super::proto::ErrorReason;
+use super::{message_size, status};
 
 /// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,7 @@ where
                     .unwrap_or_else(|_| Ok(exceeded().into_http()))?,
                 None => call.await?,
             };
+            let response = message_size::explained_answer(response);
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
             tracing::debug!(?code, elapsed = ?started.elapsed(), "answered");
             Ok(response)
@@ -85,12 +87,14 @@ pub(super) async fn deadline(deadline: Option<Deadline>) {
 
 /// What a caller hears whose deadline has passed.
 pub(super) fn exceeded() -> Status {
-    Status::deadline_exceeded("the call's deadline passed before the work was done; allow more time, or ask for less")
+    let sentence = "the call's deadline passed before the work was done; allow more time, or ask for less";
+    status::own(Code::DeadlineExceeded, ErrorReason::DeadlinePassed, sentence)
 }
 
 /// What a caller hears when the server stops meanwhile, and what to do `then`.
 pub(super) fn shutting_down(then: &str) -> Status {
-    Error::Unavailable { what: "the server".to_owned(), reason: format!("it is shutting down; {then}") }.into()
+    let sentence = format!("the server is not available: it is shutting down; {then}");
+    status::own(Code::Unavailable, ErrorReason::ShuttingDown, sentence)
 }
 
 /// Reads on for a moment, without looking: a connection that is closed while there is unread data in it is reset, and

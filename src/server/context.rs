@@ -1,15 +1,17 @@
 //! What every service holds.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Response, Status};
 
-use super::ServerOptions;
 use super::gate::Gate;
-use crate::engine::{Bank, BankName, Engine};
+use super::limits::Limits;
+use super::refused::At;
+use super::{ServerOptions, convert, message_size, proto};
+use crate::engine::{Bank, BankName, Engine, Timings};
 use crate::{Error, Result};
 
 /// The engine behind its gate. Cheap to clone.
@@ -42,7 +44,7 @@ impl Context {
     /// # Errors
     /// RESOURCE_EXHAUSTED when all are taken.
     pub fn stream(&self) -> Result<OwnedSemaphorePermit, Status> {
-        place(&self.streams, "bulk streams", self.options.max_streams)
+        place(&self.streams, "bulk streams", self.options.max_streams, "--max-streams")
     }
 
     /// A place among the snapshots that are on their way, until it is dropped.
@@ -50,7 +52,20 @@ impl Context {
     /// # Errors
     /// RESOURCE_EXHAUSTED when all are taken.
     pub fn transfer(&self) -> Result<OwnedSemaphorePermit, Status> {
-        place(&self.transfers, "snapshots on their way", self.options.max_transfers)
+        place(&self.transfers, "snapshots on their way", self.options.max_transfers, "--max-transfers")
+    }
+
+    /// What one call may ask for.
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// A reply, if messages may be so large; `instead` is what the caller might ask for otherwise.
+    ///
+    /// # Errors
+    /// OUT_OF_RANGE when it is too large.
+    pub fn reply<T: prost::Message>(&self, reply: T, instead: &str) -> Result<Response<T>, Status> {
+        message_size::reply(reply, self.options.max_message_bytes, instead)
     }
 
     /// Runs `work` with the engine; returns its result and how long it waited. See [`Gate::run`].
@@ -68,13 +83,30 @@ impl Context {
         name: String,
         work: impl FnOnce(Bank) -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
-        let name = BankName::new(name)?;
+        let name = BankName::new(name).at("bank")?;
         self.in_engine(move |engine| work(engine.bank(&name)?)).await
+    }
+
+    /// [`Context::in_bank`] for work that does nothing but read from the disk or write to it; with its times.
+    pub async fn in_store<T: Send + 'static>(
+        &self,
+        name: String,
+        work: impl FnOnce(Bank) -> Result<T> + Send + 'static,
+    ) -> Result<(T, proto::Timings), Status> {
+        let name = BankName::new(name).at("bank")?;
+        let timed = move |engine: &Engine| {
+            let started = Instant::now();
+            let result = work(engine.bank(&name)?)?;
+            Ok((result, Timings { store: started.elapsed(), ..Timings::default() }))
+        };
+        let ((result, timings), waited) = self.in_engine(timed).await?;
+        Ok((result, convert::timings(timings, waited)))
     }
 }
 
-fn place(places: &Arc<Semaphore>, what: &str, most: u32) -> Result<OwnedSemaphorePermit, Status> {
-    Arc::clone(places)
-        .try_acquire_owned()
-        .map_err(|_| Error::Exhausted { what: format!("the list of {what}"), limit: format!("{most} at once") }.into())
+fn place(places: &Arc<Semaphore>, what: &str, most: u32, setting: &str) -> Result<OwnedSemaphorePermit, Status> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        let limit = format!("{most} at once by the server's `{setting}`");
+        Error::Exhausted { what: format!("the list of {what}"), limit }.into()
+    })
 }

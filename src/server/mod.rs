@@ -6,8 +6,9 @@
 //! | `options` | what can be set |
 //! | `calls` | around every call: span, deadline, log |
 //! | `gate` | the bounded way from async calls to the blocking engine |
-//! | `limits`, `convert` | messages become engine types, checked at the door |
-//! | `status` | errors become statuses |
+//! | [`limits`], `convert` | messages become engine types, checked at the door |
+//! | `refused`, `status` | errors get the field that they are about, and become statuses |
+//! | `message_size`, `page_token` | messages that are too large; where pages end |
 //! | `embedding`, `bank`, `question`, `bulk`, `search`, `paraphrase`, `many` | the services |
 //! | `snapshot`, `restore`, `transfer` | the streams of `bank`, and what both need |
 //! | [`Client`] | the other end of the line |
@@ -22,10 +23,13 @@ mod embedding;
 mod gate;
 pub mod limits;
 mod many;
+mod message_size;
 mod options;
+mod page_token;
 mod paraphrase;
 pub mod proto;
 mod question;
+mod refused;
 mod restore;
 mod search;
 mod serve;

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::limits::Limits;
+use super::proto;
 use crate::{Error, Result};
 
 /// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches.
@@ -25,6 +27,10 @@ pub struct ServerOptions {
     pub bulk_batch: usize,
     /// Bytes of the largest message in and out, at least 64 KiB.
     pub max_message_bytes: usize,
+    /// What one call may ask for.
+    pub limits: Limits,
+    /// How long a bulk stream may be without a message. Then it ends, since there is room for few.
+    pub stream_idle: Duration,
     /// How long calls may go on after the server was told to shut down.
     pub grace: Duration,
 }
@@ -41,6 +47,8 @@ impl Default for ServerOptions {
             max_transfers: 4,
             bulk_batch: 256,
             max_message_bytes: 16 << 20,
+            limits: Limits::default(),
+            stream_idle: Duration::from_secs(600),
             grace: Duration::from_secs(20),
         }
     }
@@ -59,7 +67,20 @@ impl ServerOptions {
         ];
         match least.into_iter().find(|(_, received, least)| received < least) {
             Some((what, received, least)) => Err(Error::invalid(what, format!("at least {least}"), received)),
-            None => Ok(()),
+            None => self.limits.validate(),
+        }
+    }
+
+    /// The limits, as the contract has them.
+    pub(super) fn limits_message(&self) -> proto::Limits {
+        proto::Limits {
+            message_bytes: self.max_message_bytes as u64,
+            bulk_batch: u32::try_from(self.bulk_batch).unwrap_or(u32::MAX),
+            concurrent_calls: self.max_concurrent,
+            waiting_calls: self.max_waiting,
+            streams: self.max_streams,
+            transfers: self.max_transfers,
+            ..self.limits.message()
         }
     }
 }

@@ -15,6 +15,7 @@ use super::calls::{self, Deadline};
 use super::context::Context;
 use super::proto;
 use super::proto::take_snapshot_response::Part;
+use super::refused::At;
 use super::transfer::{self, Blocking};
 use crate::engine::{Bank, BankName, SnapshotFacts, Spool};
 use crate::{Error, Result};
@@ -36,7 +37,7 @@ pub(super) fn start(
 ) -> Result<ReceiverStream<Reply>, Status> {
     let place = context.transfer()?;
     let deadline = Deadline::of(&request);
-    let bank = BankName::new(request.into_inner().name)?;
+    let bank = BankName::new(request.into_inner().name).at("name")?;
     let (replies, receiver) = mpsc::channel(REPLIES);
     let sending = Sending { context, bank, replies, _place: place };
     tokio::spawn(sending.run(deadline).in_current_span());

@@ -15,11 +15,11 @@ pub fn check(set: &FileDescriptorSet, found: &mut Vec<Violation>) {
                 continue;
             }
             let rule = match element.kind {
-                Kind::Service(_) => "COMMENT_SERVICE",
+                Kind::Service => "COMMENT_SERVICE",
                 Kind::Rpc(_) => "COMMENT_RPC",
                 Kind::Message(_) => "COMMENT_MESSAGE",
                 Kind::Field(..) => "COMMENT_FIELD",
-                Kind::Oneof(_) => "COMMENT_ONEOF",
+                Kind::Oneof => "COMMENT_ONEOF",
                 Kind::Enum(_) => "COMMENT_ENUM",
                 Kind::Value(..) => "COMMENT_ENUM_VALUE",
             };

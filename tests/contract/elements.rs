@@ -2,18 +2,18 @@
 
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    MethodDescriptorProto, OneofDescriptorProto, ServiceDescriptorProto,
+    MethodDescriptorProto, OneofDescriptorProto,
 };
 
 /// Something that is declared.
 #[derive(Clone, Copy)]
 pub enum Kind<'a> {
-    Service(&'a ServiceDescriptorProto),
+    Service,
     Rpc(&'a MethodDescriptorProto),
     Message(&'a DescriptorProto),
     /// With the oneof that it is a part of.
     Field(&'a FieldDescriptorProto, Option<&'a OneofDescriptorProto>),
-    Oneof(&'a OneofDescriptorProto),
+    Oneof,
     Enum(&'a EnumDescriptorProto),
     /// With its enum.
     Value(&'a EnumValueDescriptorProto, &'a EnumDescriptorProto),
@@ -34,7 +34,7 @@ pub fn elements(file: &FileDescriptorProto) -> Vec<Element<'_>> {
     let mut walk = Walk(Vec::new());
     let package = file.package();
     for (i, service) in file.service.iter().enumerate() {
-        let (name, path) = walk.add(package, service.name(), &[6, i as i32], Kind::Service(service));
+        let (name, path) = walk.add(package, service.name(), &[6, i as i32], Kind::Service);
         for (j, rpc) in service.method.iter().enumerate() {
             walk.add(&name, rpc.name(), &[path[0], path[1], 2, j as i32], Kind::Rpc(rpc));
         }
@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
         let optional =
             |place: usize| message.field.iter().any(|f| f.proto3_optional() && f.oneof_index == Some(place as i32));
         for (i, oneof) in message.oneof_decl.iter().enumerate().filter(|(i, _)| !optional(*i)) {
-            self.add(&name, oneof.name(), &inner(8, i), Kind::Oneof(oneof));
+            self.add(&name, oneof.name(), &inner(8, i), Kind::Oneof);
         }
         for (i, field) in message.field.iter().enumerate() {
             let oneof = field.oneof_index.filter(|_| !field.proto3_optional());

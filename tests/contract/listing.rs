@@ -31,7 +31,7 @@ pub fn entries(set: &FileDescriptorSet) -> Vec<Entry> {
         for element in elements(file) {
             let (name, parent) = (&element.name, &element.parent);
             let line = match element.kind {
-                Kind::Service(_) => format!("service {name}"),
+                Kind::Service => format!("service {name}"),
                 Kind::Rpc(rpc) => {
                     let of = |name: &str, stream| {
                         format!("{}{}", if stream { "stream " } else { "" }, name.trim_start_matches('.'))
@@ -41,7 +41,7 @@ pub fn entries(set: &FileDescriptorSet) -> Vec<Entry> {
                 }
                 Kind::Message(_) => format!("message {name}"),
                 Kind::Field(field, oneof) => field_line(parent, field, oneof),
-                Kind::Oneof(_) => format!("oneof {name}"),
+                Kind::Oneof => format!("oneof {name}"),
                 Kind::Enum(_) => format!("enum {name}"),
                 Kind::Value(value, _) => format!("value {parent} {} = {}", value.number(), value.name()),
             };

@@ -17,7 +17,7 @@ pub fn check(set: &FileDescriptorSet, found: &mut Vec<Violation>) {
             }
         };
         match element.kind {
-            Kind::Service(_) => {
+            Kind::Service => {
                 want(pascal(&name), "SERVICE_PASCAL_CASE", "expected a name `LikeThis`");
                 want(name.ends_with("Service"), "SERVICE_SUFFIX", "expected a name that ends in `Service`");
             }
@@ -27,7 +27,7 @@ pub fn check(set: &FileDescriptorSet, found: &mut Vec<Violation>) {
                 want(lower_snake(&name), "FIELD_LOWER_SNAKE_CASE", "expected a name `like_this`");
                 want(field.label() != Label::Required, "FIELD_NOT_REQUIRED", "expected no `required`");
             }
-            Kind::Oneof(_) => want(lower_snake(&name), "ONEOF_LOWER_SNAKE_CASE", "expected a name `like_this`"),
+            Kind::Oneof => want(lower_snake(&name), "ONEOF_LOWER_SNAKE_CASE", "expected a name `like_this`"),
             Kind::Enum(of) => {
                 want(pascal(&name), "ENUM_PASCAL_CASE", "expected a name `LikeThis`");
                 let first = of.value.first();
