@@ -1,5 +1,7 @@
 //! `simbert serve`.
 
+mod limits;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use clap::{Args, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::limits::LimitArgs;
 use super::{DataArgs, ModelArgs};
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions};
@@ -34,26 +37,31 @@ pub struct Serve {
     #[command(flatten)]
     data: DataArgs,
     /// Calls that run at once and share the encoder's batches; eight for each core when absent.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_CONCURRENT", value_parser = value_parser!(u32).range(1..=4096),
+        help_heading = "Limits")]
     max_concurrent: Option<u32>,
     /// Calls that may wait for their turn; more are turned away.
-    #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_waiting,
-        value_parser = value_parser!(u32).range(..=1_000_000))]
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_WAITING", default_value_t = ServerOptions::default().max_waiting,
+        value_parser = value_parser!(u32).range(..=1_000_000), help_heading = "Limits")]
     max_waiting: u32,
     /// MiB for vectors of texts that were asked for lately; 0 keeps none.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = value_parser!(u32).range(..=65_536))]
     cache_mib: u32,
     /// Largest message in and out, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "MIB", env = "SIMBERT_MAX_MESSAGE", default_value_t = 16,
+        value_parser = value_parser!(u32).range(1..=1024), help_heading = "Limits")]
     max_message: u32,
     /// Seconds that open calls have when the server shuts down.
     #[arg(long, value_name = "SECONDS", default_value_t = ServerOptions::default().grace.as_secs())]
     grace: u64,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 impl Serve {
     pub fn run(self) -> anyhow::Result<()> {
         start_log("info");
+        self.limits.raise_open_files();
         if !self.listen.ip().is_loopback() {
             tracing::warn!(listen = %self.listen, "connections are neither encrypted nor authenticated, and this \
                 address can be reached from other machines; put a proxy with TLS in front of it");
@@ -78,14 +86,14 @@ impl Serve {
 
     async fn serve(self, engine: Engine) -> anyhow::Result<()> {
         let default = ServerOptions::default();
-        let options = ServerOptions {
+        let options = self.limits.applied(ServerOptions {
             listen: self.listen,
             max_concurrent: self.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: self.max_waiting,
             max_message_bytes: (self.max_message as usize) << 20,
             grace: Duration::from_secs(self.grace),
             ..default
-        };
+        });
         let server = Server::bind(engine, options).await?;
         let stop = stop_signal()?;
         println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());

@@ -3,6 +3,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `serve` | binds, serves, shuts down; health and reflection |
+//! | `incoming`, `receiving` | connections as they come, and what they send: both bounded |
 //! | `options` | what can be set |
 //! | `calls` | around every call: span, deadline, log |
 //! | `gate` | the bounded way from async calls to the blocking engine |
@@ -21,6 +22,7 @@ mod context;
 mod convert;
 mod embedding;
 mod gate;
+mod incoming;
 pub mod limits;
 mod many;
 mod message_size;
@@ -29,6 +31,7 @@ mod page_token;
 mod paraphrase;
 pub mod proto;
 mod question;
+mod receiving;
 mod refused;
 mod restore;
 mod search;

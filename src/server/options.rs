@@ -27,6 +27,12 @@ pub struct ServerOptions {
     pub bulk_batch: usize,
     /// Bytes of the largest message in and out, at least 64 KiB.
     pub max_message_bytes: usize,
+    /// Bytes of requests that are held at once, at least those of the largest message; more are answered RESOURCE_EXHAUSTED.
+    pub max_received_bytes: usize,
+    /// Connections that may be open at once, at least 1; more are closed as they come.
+    pub max_connections: u32,
+    /// Calls of one connection that may be open at once, at least 1; a client that wants more waits.
+    pub max_connection_calls: u32,
     /// What one call may ask for.
     pub limits: Limits,
     /// How long a bulk stream may be without a message. Then it ends, since there is room for few.
@@ -47,6 +53,9 @@ impl Default for ServerOptions {
             max_transfers: 4,
             bulk_batch: 256,
             max_message_bytes: 16 << 20,
+            max_received_bytes: 1 << 30,
+            max_connections: 10_000,
+            max_connection_calls: 1024,
             limits: Limits::default(),
             stream_idle: Duration::from_secs(600),
             grace: Duration::from_secs(20),
@@ -64,6 +73,9 @@ impl ServerOptions {
             ("max_transfers", self.max_transfers as usize, 1),
             ("bulk_batch", self.bulk_batch, 1),
             ("max_message_bytes", self.max_message_bytes, 64 << 10),
+            ("max_received_bytes", self.max_received_bytes, self.max_message_bytes),
+            ("max_connections", self.max_connections as usize, 1),
+            ("max_connection_calls", self.max_connection_calls as usize, 1),
         ];
         match least.into_iter().find(|(_, received, least)| received < least) {
             Some((what, received, least)) => Err(Error::invalid(what, format!("at least {least}"), received)),

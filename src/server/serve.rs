@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -16,6 +15,7 @@ use super::bank::Banks;
 use super::calls::Calls;
 use super::context::Context;
 use super::embedding::Embedding;
+use super::incoming::{self, Incoming};
 use super::paraphrase::Paraphrases;
 use super::proto::bank_service_server::BankServiceServer;
 use super::proto::embedding_service_server::EmbeddingServiceServer;
@@ -23,6 +23,7 @@ use super::proto::paraphrase_service_server::ParaphraseServiceServer;
 use super::proto::question_service_server::QuestionServiceServer;
 use super::proto::search_service_server::SearchServiceServer;
 use super::question::Questions;
+use super::receiving::Receiving;
 use super::search::Search;
 use super::{ServerOptions, proto};
 use crate::engine::Engine;
@@ -38,8 +39,13 @@ const HEALTH: [&str; 6] = [
     SearchServiceServer::<Search>::NAME,
 ];
 
-/// Streams of one connection; a client that wants more waits.
-const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Streams of one connection that may fail by the client's fault before it is told to calm down. tonic would set no such
+/// bound. Source: RUSTSEC-2024-0003.
+const FAULTY_STREAMS: usize = 256;
+/// Streams of one connection that may be opened and reset before the server has looked at them. Source: CVE-2023-44487.
+const RESET_STREAMS: usize = 20;
+/// Bytes of a call's headers.
+const HEADERS: u32 = 16 << 10;
 /// A peer that is silent this long is asked for a sign of life.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -61,7 +67,7 @@ impl Server {
             what: format!("address {}", options.listen),
             reason: format!("{e}; stop what listens there, or choose another address"),
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(unavailable)?;
+        let listener = incoming::listen(options.listen).map_err(unavailable)?;
         let address = listener.local_addr().map_err(unavailable)?;
         Ok(Self { listener, address, context: Context::new(engine, options) })
     }
@@ -88,12 +94,17 @@ impl Server {
             set_health(&health, ServingStatus::NotServing).await;
             stopping.cancel();
         };
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let options = &context.options;
+        let incoming = Incoming::new(listener, options.max_connections);
+        let services = Receiving::new(routes.prepare(), options.max_received_bytes, options.max_message_bytes);
         let mut serving = pin!(
             tonic::transport::Server::builder()
-                .max_concurrent_streams(STREAMS_PER_CONNECTION)
+                .max_concurrent_streams(options.max_connection_calls)
+                .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS))
+                .http2_max_local_error_reset_streams(Some(FAULTY_STREAMS))
+                .http2_max_header_list_size(HEADERS)
                 .http2_keepalive_interval(Some(KEEPALIVE))
-                .serve_with_incoming_shutdown(Calls(routes.prepare()), incoming, signal)
+                .serve_with_incoming_shutdown(Calls(services), incoming, signal)
         );
         let grace = context.options.grace;
         let wind_down = async {

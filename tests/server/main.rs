@@ -5,11 +5,16 @@ mod banks;
 mod bulk;
 mod calibration;
 mod calls;
+mod child;
 mod encoder;
+mod flow;
 mod harness;
+mod hostile;
 mod lifecycle;
+mod limits;
 mod paraphrase;
 mod questions;
+mod raw;
 mod search;
 mod served_model;
 #[allow(dead_code, reason = "other tests use the rest")]

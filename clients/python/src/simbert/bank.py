@@ -71,8 +71,8 @@ def create_bank(
     """Make an empty bank.
 
     `name` has 1 to 64 letters, digits, `_`, `-` or `.`, and does not start with `.`; `description` is at most 4 KiB;
-    `quantisation` is for good, and the server's choice if None. `allow_existing` gives the bank that is there, with what
-    it holds, if it was made the same way; without that the call is never repeated by itself.
+    `quantisation` is for good, and the server's choice if None. `allow_existing` gives the bank that is there, with
+    what it holds, if it was made the same way; without that the call is never repeated by itself.
 
     Raises `AlreadyExists` and `InvalidArgument`.
     """

@@ -1,0 +1,186 @@
+//! What `simbert serve` lets its callers ask for.
+
+use std::time::Duration;
+
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, value_parser};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::server::ServerOptions;
+use crate::server::limits::{self, Limit, Limits};
+
+/// Files that the server has open besides connections: banks, graphs, the model. Twice that, to be safe.
+const OTHER_FILES: u64 = 512;
+
+/// The numbers that a limit can be set to.
+fn range(limit: Limit) -> RangedI64ValueParser<u32> {
+    let (least, most) = limit.range;
+    value_parser!(u32).range(least as i64..=most as i64)
+}
+
+macro_rules! limit_args {
+    ($($(#[$doc:meta])* $flag:ident, $env:literal: $limit:ident $field:ident;)+) => {
+        /// What one call may ask for; `GetModel` tells it to clients.
+        #[derive(Args, Debug, Clone)]
+        #[command(next_help_heading = "Limits of a call")]
+        pub struct CallLimits {
+            $(
+                $(#[$doc])*
+                #[arg(long, value_name = "N", env = $env, default_value_t = limits::$limit.default as u32,
+                    value_parser = range(limits::$limit), hide_env_values = true)]
+                $flag: u32,
+            )+
+        }
+
+        impl CallLimits {
+            fn limits(&self) -> Limits {
+                Limits { $($field: self.$flag as usize,)+ }
+            }
+        }
+    };
+}
+
+limit_args! {
+    /// Texts, questions or ids of a call.
+    max_items, "SIMBERT_MAX_ITEMS": ITEMS items;
+    /// Bytes of a text to encode.
+    max_text_bytes, "SIMBERT_MAX_TEXT_BYTES": TEXT_BYTES text_bytes;
+    /// Bytes of a bank's description.
+    max_description_bytes, "SIMBERT_MAX_DESCRIPTION_BYTES": DESCRIPTION_BYTES description_bytes;
+    /// Hits of a search.
+    max_hits, "SIMBERT_MAX_HITS": HITS hits;
+    /// Queries of a batch.
+    max_queries, "SIMBERT_MAX_QUERIES": QUERIES queries;
+    /// Hits of a whole batch.
+    max_batch_hits, "SIMBERT_MAX_BATCH_HITS": BATCH_HITS batch_hits;
+    /// Questions or banks of a page.
+    max_page, "SIMBERT_MAX_PAGE": PAGE page;
+    /// Similar questions of a reply.
+    max_paraphrases, "SIMBERT_MAX_PARAPHRASES": PARAPHRASES paraphrases;
+    /// Samples of a generation.
+    max_samples, "SIMBERT_MAX_SAMPLES": SAMPLES samples;
+    /// New tokens of a sample.
+    max_sample_tokens, "SIMBERT_MAX_SAMPLE_TOKENS": SAMPLE_TOKENS sample_tokens;
+    /// Phrases of an expanded search.
+    max_phrases, "SIMBERT_MAX_PHRASES": PHRASES phrases;
+    /// How deep a filter nests.
+    max_filter_depth, "SIMBERT_MAX_FILTER_DEPTH": FILTER_DEPTH filter_depth;
+    /// Conditions of a filter.
+    max_filter_conditions, "SIMBERT_MAX_FILTER_CONDITIONS": FILTER_CONDITIONS filter_conditions;
+    /// Values of all conditions of a filter.
+    max_filter_values, "SIMBERT_MAX_FILTER_VALUES": FILTER_VALUES filter_values;
+}
+
+/// What all callers may have together.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Bulk upserts and streams of generated questions that are open at once.
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_STREAMS", default_value_t = ServerOptions::default().max_streams,
+        value_parser = value_parser!(u32).range(1..=65_536))]
+    max_streams: u32,
+    /// Snapshots that are taken, sent, received and restored at once.
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_TRANSFERS", default_value_t = ServerOptions::default().max_transfers,
+        value_parser = value_parser!(u32).range(1..=1024))]
+    max_transfers: u32,
+    /// Questions of a bulk upsert that are encoded and committed at once.
+    #[arg(long, value_name = "N", env = "SIMBERT_BULK_BATCH", default_value_t = ServerOptions::default().bulk_batch as u32,
+        value_parser = value_parser!(u32).range(1..=65_536))]
+    bulk_batch: u32,
+    /// Seconds that a bulk upsert may be without a message before its place is given to others.
+    #[arg(long, value_name = "SECONDS", env = "SIMBERT_STREAM_IDLE",
+        default_value_t = ServerOptions::default().stream_idle.as_secs() as u32,
+        value_parser = value_parser!(u32).range(1..))]
+    stream_idle: u32,
+    /// MiB of requests that are held in memory at once; no less than `--max-message`.
+    #[arg(long, value_name = "MIB", env = "SIMBERT_MAX_RECEIVED",
+        default_value_t = (ServerOptions::default().max_received_bytes >> 20) as u32,
+        value_parser = value_parser!(u32).range(1..=1 << 20))]
+    max_received: u32,
+    /// Connections that are open at once; more are closed as they come.
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_CONNECTIONS",
+        default_value_t = ServerOptions::default().max_connections, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    /// Calls of one connection that are open at once; more wait.
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_CONNECTION_CALLS",
+        default_value_t = ServerOptions::default().max_connection_calls,
+        value_parser = value_parser!(u32).range(1..=1_000_000))]
+    max_connection_calls: u32,
+    #[command(flatten)]
+    of_a_call: CallLimits,
+}
+
+impl LimitArgs {
+    /// The options with these limits.
+    pub fn applied(&self, options: ServerOptions) -> ServerOptions {
+        ServerOptions {
+            max_streams: self.max_streams,
+            max_transfers: self.max_transfers,
+            bulk_batch: self.bulk_batch as usize,
+            stream_idle: Duration::from_secs(u64::from(self.stream_idle)),
+            max_received_bytes: (self.max_received as usize) << 20,
+            max_connections: self.max_connections,
+            max_connection_calls: self.max_connection_calls,
+            limits: self.of_a_call.limits(),
+            ..options
+        }
+    }
+
+    /// Lets the process have as many files open as the system allows, since every connection is one; says so when these
+    /// are too few.
+    pub fn raise_open_files(&self) {
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        if files < u64::from(self.max_connections) + OTHER_FILES {
+            tracing::warn!(
+                files,
+                connections = self.max_connections,
+                "the system lets this process open fewer files \
+                than `--max-connections` wants; raise its hard limit (`ulimit -Hn`), or lower that"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    #[test]
+    fn every_limit_has_its_flag_and_its_variable() {
+        let command = Alone::command();
+        for limit in limits::ALL {
+            let flag = limit.flag();
+            let arg = command.get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--")).expect(&flag);
+            let variable = format!("SIMBERT_MAX_{}", limit.name.to_uppercase());
+            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(&*variable));
+            let (least, most) = limit.range;
+            for (number, fine) in [(least, true), (most, true), (most + 1, false)] {
+                let parsed = command.clone().try_get_matches_from(["serve".to_owned(), format!("{flag}={number}")]);
+                assert_eq!(parsed.is_ok(), fine, "{flag}={number}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_flags_the_limits_are_the_defaults() {
+        let matches = Alone::command().try_get_matches_from(["serve"]).unwrap();
+        let options = Alone::from_arg_matches(&matches).unwrap().limits.applied(ServerOptions::default());
+        assert_eq!(options, ServerOptions::default());
+        let matches = Alone::command().try_get_matches_from(["serve", "--max-hits", "7"]).unwrap();
+        let options = Alone::from_arg_matches(&matches).unwrap().limits.applied(ServerOptions::default());
+        assert_eq!(options.limits, Limits { hits: 7, ..Limits::default() });
+    }
+}
