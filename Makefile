@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python stubs-python crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-train train clean
+.PHONY: help vendor build model demo test test-python stubs-python contract crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-train train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ test-python: target/python $(if $(SIMBERT_BINARY),,model) ## Check and test the 
 stubs-python: target/python ## Write the Python client's stubs again, of proto/.
 	$(PYTHON)/python -m grpc_tools.protoc -Iproto $(foreach kind,python pyi grpc_python,--$(kind)_out=clients/python/src) \
 		proto/simbert/v1/*.proto
+
+contract: ## Accept proto/ as it is as released: writes proto/released.txt. Refuses what would break clients.
+	$(CARGO) test --release --locked --test contract -- --ignored --exact released::accept_the_contract_as_released
 
 PYTHON = $(CURDIR)/target/python/bin
 

@@ -33,6 +33,15 @@ pub enum Error {
     /// Another process holds a bank, or a resource is not there yet.
     #[error("{what} is not available: {reason}")]
     Unavailable { what: String, reason: String },
+    /// The model that is loaded has no decoder half, so it writes no similar questions.
+    #[error("writing similar questions is not available: {hint}")]
+    NoDecoder { hint: String },
+    /// A disk has no room for a write. In bytes.
+    #[error(
+        "the disk under {} is full ({:.1} MiB are left, and a write needs {:.1}: make room); try again then",
+        path.display(), mebibytes(*left), mebibytes(*wanted)
+    )]
+    DiskFull { path: PathBuf, left: u64, wanted: u64 },
     /// A queue or a limit is full.
     #[error("{what} is full ({limit}); try again later, or raise the limit")]
     Exhausted { what: String, limit: String },
@@ -57,9 +66,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// A value from the caller is not what it should be.
+    /// A value from the caller is not what it should be. Of a long value the message quotes the beginning.
     pub fn invalid(what: impl Into<String>, expected: impl Into<String>, received: impl std::fmt::Display) -> Self {
-        Self::Invalid { what: what.into(), expected: expected.into(), received: received.to_string() }
+        Self::Invalid { what: what.into(), expected: expected.into(), received: brief(received.to_string(), QUOTED) }
     }
 
     /// A failed file operation: `action` completes “cannot …”.
@@ -81,5 +90,33 @@ impl Error {
     pub fn bad_toml(path: impl AsRef<Path>, text: &str, error: &toml::de::Error) -> Self {
         let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() as u64 + 1);
         Self::BadLine { path: path.as_ref().to_owned(), line, reason: error.message().to_owned() }
+    }
+}
+
+/// Bytes of a received value that a message quotes at most.
+const QUOTED: usize = 500;
+
+/// A text, cut to some bytes more or less at the end of a character if it is longer, and marked as cut.
+pub(crate) fn brief(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.push('…');
+    }
+    text
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_not_quoted_whole() {
+        let sentence = Error::invalid("id", "a short one", "长".repeat(1_000_000)).to_string();
+        assert!(sentence.len() < 600 && sentence.ends_with("长…"), "{sentence}");
+        assert_eq!(brief("长".to_owned(), 3), "长");
     }
 }

@@ -57,9 +57,7 @@ impl Model {
     pub(super) fn writer(&self) -> Result<&dyn QuestionWriter> {
         match &self.writer {
             Ok(writer) => Ok(&**writer),
-            Err(reason) => {
-                Err(Error::Unavailable { what: "writing similar questions".to_owned(), reason: reason.to_string() })
-            }
+            Err(reason) => Err(Error::NoDecoder { hint: reason.to_string() }),
         }
     }
 }

@@ -206,9 +206,19 @@ impl Engine {
     /// # Errors
     /// A bank's description is damaged, or the disk fails.
     pub fn banks(&self) -> Result<Vec<BankStatus>> {
-        let statuses = self.names()?.into_iter().map(|name| self.status(name));
+        self.banks_where(|_| true, usize::MAX)
+    }
+
+    /// As [`Engine::banks`], of the first so many banks whose names are wanted; the others are not looked at.
+    ///
+    /// # Errors
+    /// See [`Engine::banks`].
+    pub fn banks_where(&self, wanted: impl Fn(&BankName) -> bool, most: usize) -> Result<Vec<BankStatus>> {
+        let mut names = self.names()?;
+        names.sort_unstable();
+        let statuses = names.into_iter().filter(wanted).map(|name| self.status(name));
         // A bank that was deleted meanwhile is no error.
-        statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).collect()
+        statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).take(most).collect()
     }
 
     /// What one bank is and holds, without opening it.

@@ -7,12 +7,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
+use super::limits::{FILTER_CONDITIONS, FILTER_DEPTH, FILTER_VALUES};
 use super::{Filter, Metadata, MetadataValue, Question, QuestionId};
 use crate::{Error, Result};
-
-/// Most conditions of one filter, and how deep they nest: far above what a person writes, below what a stack holds.
-const MOST_CONDITIONS: usize = 1000;
-const DEEPEST: usize = 32;
 
 /// A finite number in its order; −0 is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -224,7 +221,7 @@ impl Catalogue {
     /// # Errors
     /// The filter is too large, nests too deep, or has a bound that is not a number.
     pub(super) fn matching(&self, filter: &Filter) -> Result<RoaringBitmap> {
-        check(filter, 1, &mut 0)?;
+        check(filter, 1, &mut Seen::default())?;
         Ok(self.evaluate(filter))
     }
 
@@ -258,14 +255,24 @@ impl Catalogue {
     }
 }
 
-fn check(filter: &Filter, depth: usize, conditions: &mut usize) -> Result<()> {
-    *conditions += match filter {
+/// What was seen of a filter so far.
+#[derive(Default)]
+struct Seen {
+    conditions: usize,
+    values: usize,
+}
+
+fn check(filter: &Filter, depth: usize, seen: &mut Seen) -> Result<()> {
+    seen.conditions += 1;
+    seen.values += match filter {
         Filter::FaqId(faq_ids) => faq_ids.len(),
         Filter::In { values, .. } => values.len(),
-        _ => 1,
+        _ => 0,
     };
-    if depth > DEEPEST || *conditions > MOST_CONDITIONS {
-        let expected = format!("at most {MOST_CONDITIONS} conditions, nested at most {DEEPEST} deep");
+    if depth > FILTER_DEPTH || seen.conditions > FILTER_CONDITIONS || seen.values > FILTER_VALUES {
+        let expected = format!(
+            "at most {FILTER_CONDITIONS} conditions with {FILTER_VALUES} values in all, nested at most {FILTER_DEPTH} deep"
+        );
         return Err(Error::invalid("filter", expected, "a larger one"));
     }
     match filter {
@@ -273,9 +280,9 @@ fn check(filter: &Filter, depth: usize, conditions: &mut usize) -> Result<()> {
             Err(Error::invalid(format!("filter on `{key}`"), "bounds that are numbers", "NaN"))
         }
         Filter::All(filters) | Filter::Any(filters) => {
-            filters.iter().try_for_each(|filter| check(filter, depth + 1, conditions))
+            filters.iter().try_for_each(|filter| check(filter, depth + 1, seen))
         }
-        Filter::Not(filter) => check(filter, depth + 1, conditions),
+        Filter::Not(filter) => check(filter, depth + 1, seen),
         _ => Ok(()),
     }
 }
@@ -378,7 +385,8 @@ mod tests {
         let leaf = Filter::Exists { key: "k".to_owned() };
         let deep = (0..40).fold(leaf.clone(), |filter, _| Filter::Not(Box::new(filter)));
         let nan = Filter::Range { key: "k".to_owned(), min: Some(f64::NAN), max: None };
-        for filter in [deep, Filter::Any(vec![leaf; 1001]), nan] {
+        let many = Filter::FaqId(vec!["f".to_owned(); FILTER_VALUES + 1]);
+        for filter in [deep, Filter::Any(vec![leaf; FILTER_CONDITIONS]), many, nan] {
             assert!(matches!(catalogue.matching(&filter), Err(Error::Invalid { .. })));
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::limits::PHRASES;
 use super::lookup::{Group, together};
 use super::{Bank, ExpandRequest, Expansion, Fusion, Hit, Query, SearchRequest, Timings};
 use crate::generate::GenerateRequest;
@@ -25,8 +26,8 @@ impl ExpandRequest {
         if !matches!(self.search.query, Query::Text(_)) {
             return Err(Error::invalid("query of an expanded search", "a text, to be paraphrased", "a vector"));
         }
-        if !(1..=100).contains(&self.phrases) {
-            return Err(Error::invalid("phrases", "1 to 100", self.phrases));
+        if !(1..=PHRASES).contains(&self.phrases) {
+            return Err(Error::invalid("phrases", format!("1 to {PHRASES}"), self.phrases));
         }
         match self.fusion {
             Fusion::ReciprocalRank { k } if !(k.is_finite() && k >= 0.0) => {

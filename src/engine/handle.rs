@@ -118,15 +118,19 @@ impl Bank {
 
     /// Says what a fault of the disk has to do with the write. Damage and a full disk speak for themselves.
     fn unrecovered(&self, error: Error) -> Error {
-        match error {
-            Error::Io { .. } | Error::Store { .. } => Error::Unavailable {
-                what: format!("bank `{}`", self.name()),
-                reason: format!(
-                    "an earlier write to it failed, and it cannot be opened anew: {error}; check the disk, then send \
-                     the write again"
-                ),
-            },
-            error => error,
+        let fault = match &error {
+            // Callers from elsewhere read this, whom the path does not concern.
+            Error::Io { action, source, .. } => format!("cannot {action}: {source}"),
+            Error::Store { .. } => error.to_string(),
+            _ => return error,
+        };
+        tracing::error!(bank = %self.name(), %error, "a bank cannot be opened anew");
+        Error::Unavailable {
+            what: format!("bank `{}`", self.name()),
+            reason: format!(
+                "an earlier write to it failed, and it cannot be opened anew: {fault}; check the disk, then send the \
+                 write again"
+            ),
         }
     }
 

@@ -9,12 +9,10 @@ use roaring::RoaringBitmap;
 
 use super::bank::Shared;
 use super::catalogue::Catalogue;
+use super::limits::HITS;
 use super::{Bank, Hit, Query, SearchRequest, SearchResponse, Timings};
 use crate::index::{Neighbour, VectorIndex, VectorQuery};
 use crate::{Error, Result};
-
-/// Most hits of one search.
-const MOST_HITS: usize = 1000;
 
 /// How much further each round looks for hits of other FAQs.
 const WIDER: usize = 4;
@@ -23,10 +21,10 @@ impl SearchRequest {
     /// Refuses what cannot be searched for.
     ///
     /// # Errors
-    /// `k` is not 1 to 1000, the lowest score is not a number, or the lowest probability is none.
+    /// `k` is not 1 to 10,000, the lowest score is not a number, or the lowest probability is none.
     pub fn check(&self) -> Result<()> {
-        if !(1..=MOST_HITS).contains(&self.k) {
-            return Err(Error::invalid("k", format!("1 to {MOST_HITS} hits"), self.k));
+        if !(1..=HITS).contains(&self.k) {
+            return Err(Error::invalid("k", format!("1 to {HITS} hits"), self.k));
         }
         match self.min_score {
             Some(score) if score.is_nan() => return Err(Error::invalid("min_score", "a cosine, −1 to 1", "NaN")),
@@ -181,8 +179,8 @@ pub(super) fn unit(vector: &[f32], dimension: usize) -> Result<Vec<f32>> {
 }
 
 /// Adds up what two stages took.
-pub(super) fn together(a: Timings, b: Timings) -> Timings {
-    let Timings { queue, tokenise, infer, generate, search } = b;
+pub(crate) fn together(a: Timings, b: Timings) -> Timings {
+    let Timings { queue, tokenise, infer, generate, search, store } = b;
     let sum = |x: Duration, y: Duration| x.saturating_add(y);
     Timings {
         queue: sum(a.queue, queue),
@@ -190,5 +188,6 @@ pub(super) fn together(a: Timings, b: Timings) -> Timings {
         infer: sum(a.infer, infer),
         generate: sum(a.generate, generate),
         search: sum(a.search, search),
+        store: sum(a.store, store),
     }
 }

@@ -1,10 +1,10 @@
 //! A question at the door and on disk: what is accepted, and how it is stored.
 
+use super::limits::TEXT_BYTES;
 use super::{Metadata, MetadataValue, Question, QuestionId};
 use crate::store::{Outline, Record, Value, value};
 use crate::{Error, Result};
 
-const TEXT_BYTES: usize = 8 << 10;
 const ANSWER_BYTES: usize = 256 << 10;
 const NAME_BYTES: usize = 512;
 const METADATA_VALUES: usize = 64;
@@ -18,33 +18,43 @@ impl Question {
     /// # Errors
     /// Names the question, and what is wrong with it.
     pub fn check(&self) -> Result<()> {
-        let refuse = |what: &str, expected: String, received: String| {
-            Err(Error::invalid(format!("question `{}`, {what}", self.id), expected, received))
+        self.check_fields().map_err(|(_, error)| error)
+    }
+
+    /// As [`Question::check`], and names the field: `text`, `metadata["lang"]` and the like.
+    ///
+    /// # Errors
+    /// The field, and what is wrong with it.
+    pub(crate) fn check_fields(&self) -> Result<(), (String, Error)> {
+        let refuse = |field: &str, what: &str, expected: String, received: String| {
+            Err((field.to_owned(), Error::invalid(format!("question `{}`, {what}", self.id), expected, received)))
         };
-        let between = |what: &str, length: usize, least: usize, most: usize| {
+        let between = |field: &str, what: &str, length: usize, least: usize, most: usize| {
             if (least..=most).contains(&length) {
                 return Ok(());
             }
-            refuse(what, format!("{least} to {most} bytes"), format!("{length} bytes"))
+            refuse(field, what, format!("{least} to {most} bytes"), format!("{length} bytes"))
         };
         if self.text.trim().is_empty() {
-            return refuse("text", "something to read".to_owned(), format!("{} bytes of blanks", self.text.len()));
+            let received = format!("{} bytes of blanks", self.text.len());
+            return refuse("text", "text", "something to read".to_owned(), received);
         }
-        between("text", self.text.len(), 1, TEXT_BYTES)?;
-        between("answer", self.answer.as_ref().map_or(0, String::len), 0, ANSWER_BYTES)?;
+        between("text", "text", self.text.len(), 1, TEXT_BYTES)?;
+        between("answer", "answer", self.answer.as_ref().map_or(0, String::len), 0, ANSWER_BYTES)?;
         if let Some(faq_id) = &self.faq_id {
-            between("FAQ id", faq_id.len(), 1, NAME_BYTES)?;
+            between("faq_id", "FAQ id", faq_id.len(), 1, NAME_BYTES)?;
         }
         if self.metadata.len() > METADATA_VALUES {
             let expected = format!("at most {METADATA_VALUES} values");
-            return refuse("metadata", expected, format!("{} values", self.metadata.len()));
+            return refuse("metadata", "metadata", expected, format!("{} values", self.metadata.len()));
         }
         for (key, value) in &self.metadata {
-            between("metadata key", key.len(), 1, NAME_BYTES)?;
+            between("metadata", "metadata key", key.len(), 1, NAME_BYTES)?;
+            let (field, what) = (format!("metadata[{key:?}]"), format!("metadata `{key}`"));
             match value {
-                MetadataValue::Text(text) => between(&format!("metadata `{key}`"), text.len(), 0, METADATA_TEXT_BYTES)?,
+                MetadataValue::Text(text) => between(&field, &what, text.len(), 0, METADATA_TEXT_BYTES)?,
                 MetadataValue::Number(number) if !number.is_finite() => {
-                    return refuse(&format!("metadata `{key}`"), "a finite number".to_owned(), number.to_string());
+                    return refuse(&field, &what, "a finite number".to_owned(), number.to_string());
                 }
                 MetadataValue::Number(_) | MetadataValue::Flag(_) => {}
             }
@@ -138,7 +148,9 @@ mod tests {
             (Question { metadata: number(f64::NAN), ..question() }, "metadata `n`: expected a finite number"),
         ];
         for (question, fault) in bad {
-            let message = question.check().unwrap_err().to_string();
+            let (field, error) = question.check_fields().unwrap_err();
+            assert!(["text", "faq_id", "answer", "metadata[\"n\"]"].contains(&field.as_str()), "{field}");
+            let message = error.to_string();
             assert!(message.starts_with("question `q 1`, ") && message.contains(fault), "{message}");
         }
     }

@@ -43,7 +43,7 @@ pub enum Filter {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchRequest {
     pub query: Query,
-    /// How many hits at most: 1 to 1000.
+    /// How many hits at most: 1 to 10,000.
     pub k: usize,
     pub filter: Option<Filter>,
     /// Leave out hits with a lower cosine.
@@ -93,13 +93,22 @@ pub struct Timings {
     pub infer: Duration,
     pub generate: Duration,
     pub search: Duration,
+    /// Writing to the disk until it is there, or reading by id.
+    pub store: Duration,
 }
 
 impl Timings {
     /// Each stage by its name.
-    pub fn stages(self) -> [(&'static str, Duration); 5] {
-        let Self { queue, tokenise, infer, generate, search } = self;
-        [("queue", queue), ("tokenise", tokenise), ("infer", infer), ("generate", generate), ("search", search)]
+    pub fn stages(self) -> [(&'static str, Duration); 6] {
+        let Self { queue, tokenise, infer, generate, search, store } = self;
+        [
+            ("queue", queue),
+            ("tokenise", tokenise),
+            ("infer", infer),
+            ("generate", generate),
+            ("search", search),
+            ("store", store),
+        ]
     }
 
     /// The longer of both, stage by stage: the times of what ran side by side.
@@ -111,6 +120,7 @@ impl Timings {
             infer: self.infer.max(other.infer),
             generate: self.generate.max(other.generate),
             search: self.search.max(other.search),
+            store: self.store.max(other.store),
         }
     }
 }

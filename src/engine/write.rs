@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 
 use super::bank::Shared;
 use super::lookup::unit;
-use super::{Bank, Question, QuestionId};
+use super::{Bank, Question, QuestionId, Timings};
 use crate::index::VectorIndex;
 use crate::store::Change;
 use crate::{Error, Result};
@@ -21,7 +21,17 @@ pub struct UpsertOutcome {
 }
 
 /// Questions with their vectors, ready for [`Bank::commit`].
-pub struct Prepared(Vec<Incoming>);
+pub struct Prepared {
+    incoming: Vec<Incoming>,
+    timings: Timings,
+}
+
+impl Prepared {
+    /// How long the encoding took.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+}
 
 /// Internal ids to give away. An id names one text for as long as the bank is open; what deletions left free is given
 /// away again once it is opened anew, so ids stay dense.
@@ -90,8 +100,8 @@ impl Bank {
         {
             incoming.push(Incoming { same: shared.same_text(&question)?, question, vector: None });
         }
-        shared.encode(incoming.iter_mut().filter(|incoming| incoming.same.is_none()))?;
-        Ok(Prepared(incoming))
+        let timings = shared.encode(incoming.iter_mut().filter(|incoming| incoming.same.is_none()))?;
+        Ok(Prepared { incoming, timings })
     }
 
     /// The other half of [`Bank::upsert`]: commits in one atomic batch. Batches take effect in the order in which they
@@ -99,7 +109,7 @@ impl Bank {
     ///
     /// # Errors
     /// The disk fails, or the model, where another batch has changed a text meanwhile.
-    pub fn commit(&self, Prepared(incoming): Prepared) -> Result<UpsertOutcome> {
+    pub fn commit(&self, Prepared { incoming, .. }: Prepared) -> Result<UpsertOutcome> {
         let _span = tracing::debug_span!("store", questions = incoming.len()).entered();
         self.writable()?.commit(incoming)
     }
@@ -162,13 +172,13 @@ impl Shared {
         Ok((self.question(internal)?.text == question.text).then_some(internal))
     }
 
-    fn encode<'a>(&self, incoming: impl Iterator<Item = &'a mut Incoming>) -> Result<()> {
+    fn encode<'a>(&self, incoming: impl Iterator<Item = &'a mut Incoming>) -> Result<Timings> {
         let incoming: Vec<_> = incoming.collect();
         if incoming.is_empty() {
-            return Ok(());
+            return Ok(Timings::default());
         }
         let texts: Vec<String> = incoming.iter().map(|incoming| incoming.question.text.clone()).collect();
-        let (vectors, _) = self.model.encoder.encode(&texts)?;
+        let (vectors, timings) = self.model.encoder.encode(&texts)?;
         if vectors.len() != texts.len() {
             return Err(Error::Internal(format!("{} texts gave {} vectors", texts.len(), vectors.len())));
         }
@@ -176,7 +186,7 @@ impl Shared {
             crate::index::check_unit(&vector, self.index.dimension())?; // before anything is written
             incoming.vector = Some(vector);
         }
-        Ok(())
+        Ok(timings)
     }
 
     fn commit(&self, mut incoming: Vec<Incoming>) -> Result<UpsertOutcome> {

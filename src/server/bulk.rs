@@ -1,26 +1,36 @@
 //! `BulkUpsertQuestions`: a stream of questions, written in batches, acknowledged when they are on the disk.
 //!
 //! Memory is bounded by one message and one batch: the next message is read when the batch is written, and HTTP/2
-//! flow control holds the sender back.
+//! flow control holds the sender back. What ends the stream early says how far it came.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tracing::Instrument;
 
 use super::access::{Caller, admitted};
 use super::calls::{self, Deadline};
 use super::context::Context;
-use super::{convert, proto};
-use crate::engine::{Bank, BankName, Question, UpsertOutcome};
+use super::proto::ErrorReason;
+use super::question::upsert;
+use super::refused::{At, Refused};
+use super::{convert, message_size, proto, status};
+use crate::engine::{Bank, BankName, Question, Timings, UpsertOutcome, together};
+use crate::error::brief;
 use crate::{Error, Result};
 
 /// How long an unfilled batch waits for more: a sender that pauses for its answer gets it.
 const LINGER: Duration = Duration::from_millis(10);
 /// Replies that may lie unread before the server stops reading.
 const REPLIES: usize = 16;
+/// Bytes of an id and of a reason in a reply, at most.
+const ID: usize = 512;
+const REASON: usize = 800;
+/// Bytes that an item of a list takes besides its own, at most.
+const TAG: usize = 8;
 
 type Reply = Result<proto::BulkUpsertQuestionsResponse, Status>;
 
@@ -42,6 +52,7 @@ pub(super) fn start(
         requests,
         replies,
         progress: proto::BulkUpsertQuestionsResponse::default(),
+        spent: Timings::default(),
         received: 0,
         batch: Vec::new(),
         _place: place,
@@ -60,6 +71,8 @@ struct Intake {
     replies: mpsc::Sender<Reply>,
     /// The next reply.
     progress: proto::BulkUpsertQuestionsResponse,
+    /// How long it took so far.
+    spent: Timings,
     /// Questions read so far; those from `progress.settled` on are neither written nor reported.
     received: u64,
     batch: Vec<Placed>,
@@ -92,6 +105,7 @@ impl Intake {
             "bulk stream ended"
         );
         if let Err(status) = result {
+            let status = status::with_fact(status, "settled", self.progress.settled);
             let _ = replies.send(Err(status)).await; // the caller may have gone
         }
         drop(replies);
@@ -107,41 +121,52 @@ impl Intake {
             return Err(Error::invalid("stream", "a first message with the bank's name", "no message").into());
         };
         let (name, bank) = self.context.open(&self.caller, first.bank.clone()).await?;
-        let mut next = Pause::Message(first);
+        let mut next = Ok(Pause::Message(first));
         loop {
-            match next {
-                Pause::Message(message) => self.take_message(&bank, &name, message).await?,
-                Pause::Silence => self.settle(&bank).await?,
+            let ended = match next {
+                Ok(Pause::Message(message)) => self.take_message(&bank, &name, message).await,
+                Ok(Pause::Silence) => self.settle(&bank).await,
                 // The last reply comes even if there is nothing new in it: an empty stream gets its totals, too.
-                Pause::End => return self.settle(&bank).await,
+                Ok(Pause::End) => return self.settle(&bank).await,
+                Err(status) => Err(status),
+            };
+            let stopping = self.context.stopping.is_cancelled();
+            if ended.is_err() || stopping {
+                self.settle(&bank).await?; // what came before is good
+                return ended.and(Err(shutting_down()));
             }
-            if self.context.stopping.is_cancelled() {
-                self.settle(&bank).await?;
-                return Err(shutting_down());
-            }
-            next = self.next().await?;
+            next = self.next().await;
         }
     }
 
     async fn first(&mut self) -> Result<Option<proto::BulkUpsertQuestionsRequest>, Status> {
         tokio::select! {
-            message = self.requests.message() => message,
+            message = self.requests.message() => message.map_err(message_size::explained),
+            () = tokio::time::sleep(self.context.options.stream_idle) => Err(self.idle()),
             () = self.context.stopping.cancelled() => Err(shutting_down()),
         }
     }
 
+    /// What a caller hears that has not sent anything for too long.
+    fn idle(&self) -> Status {
+        let seconds = self.context.options.stream_idle.as_secs_f64();
+        let sentence = format!(
+            "no message came on the stream for {seconds} s, which the server's `--stream-idle` allows; go on after the \
+             last `settled` by another one"
+        );
+        status::own(Code::Unavailable, ErrorReason::StreamIdle, sentence)
+    }
+
     /// The next message; without a pending batch it is waited for, with one only for a moment.
     async fn next(&mut self) -> Result<Pause, Status> {
-        let linger = async {
-            match self.received > self.progress.settled {
-                true => tokio::time::sleep(LINGER).await,
-                false => std::future::pending().await,
-            }
-        };
+        let pending = self.received > self.progress.settled;
+        let patience = if pending { LINGER } else { self.context.options.stream_idle };
         tokio::select! {
             biased;
-            message = self.requests.message() => Ok(message?.map_or(Pause::End, Pause::Message)),
-            () = linger => Ok(Pause::Silence),
+            message = self.requests.message() => {
+                Ok(message.map_err(message_size::explained)?.map_or(Pause::End, Pause::Message))
+            }
+            () = tokio::time::sleep(patience) => if pending { Ok(Pause::Silence) } else { Err(self.idle()) },
             () = self.context.stopping.cancelled() => Ok(Pause::Silence),
         }
     }
@@ -154,15 +179,17 @@ impl Intake {
     ) -> Result<(), Status> {
         if !message.bank.is_empty() && message.bank != name.as_str() {
             let expected = format!("one bank for the whole stream, `{name}`");
-            return Err(Error::invalid("bank", expected, format!("`{}`", message.bank)).into());
+            return Err(Error::invalid("bank", expected, format!("`{}`", message.bank)))
+                .at("bank")
+                .map_err(Status::from);
         }
         for question in message.questions {
             let position = self.received;
             self.received += 1;
             let id = question.id.clone();
-            match convert::question(question) {
+            match convert::question(question, self.context.limits()) {
                 Ok(question) => self.batch.push((position, question)),
-                Err(error) => self.progress.failures.push(failure(position, id, &error)),
+                Err(refused) => self.progress.failures.push(failure(position, id, &refused)),
             }
             if (self.received - self.progress.settled) as usize >= self.context.options.bulk_batch {
                 self.settle(bank).await?;
@@ -176,49 +203,114 @@ impl Intake {
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             let bank = bank.clone();
-            let (outcome, failures) = self.context.gate.run_to_its_end(move || write(&bank, batch)).await?;
-            self.progress.inserted += outcome.inserted;
-            self.progress.updated += outcome.updated;
-            self.progress.failures.extend(failures);
+            let entered = Instant::now();
+            let write = move || {
+                let waited = Timings { queue: entered.elapsed(), ..Timings::default() };
+                Ok((write(&bank, batch)?, waited))
+            };
+            let (written, waited) = self.context.gate.run_to_its_end(write).await?;
+            self.progress.inserted += written.outcome.inserted;
+            self.progress.updated += written.outcome.updated;
+            self.progress.failures.extend(written.failures);
             self.progress.failures.sort_by_key(|failure| failure.position);
+            self.spent = together(self.spent, together(written.timings, waited));
         }
-        self.progress.settled = self.received;
-        self.progress.failed += self.progress.failures.len() as u64;
-        let reply = self.progress.clone();
-        self.progress.failures.clear();
-        // Fails when the caller has gone, which ends `run`.
-        let _ = self.replies.send(Ok(reply)).await;
+        self.progress.timings = Some(convert::timings(self.spent, Duration::ZERO));
+        let failures = std::mem::take(&mut self.progress.failures);
+        self.progress.failed += failures.len() as u64;
+        let mut portions = portions(failures, self.context.options.max_message_bytes / 2).into_iter().peekable();
+        while let Some(failures) = portions.next() {
+            if portions.peek().is_none() {
+                self.progress.settled = self.received; // all of it was reported then
+            }
+            // Fails when the caller has gone, which ends `run`.
+            let _ =
+                self.replies.send(Ok(proto::BulkUpsertQuestionsResponse { failures, ..self.progress.clone() })).await;
+        }
         Ok(())
     }
 }
 
+/// What became of a batch.
+#[derive(Default)]
+struct Written {
+    outcome: UpsertOutcome,
+    failures: Vec<proto::QuestionFailure>,
+    timings: Timings,
+}
+
+impl Written {
+    fn add(&mut self, (outcome, timings): (UpsertOutcome, Timings)) {
+        self.outcome.inserted += outcome.inserted;
+        self.outcome.updated += outcome.updated;
+        self.timings = together(self.timings, timings);
+    }
+}
+
 /// Writes a batch at once. If the engine refuses a question of it, one by one, to find which.
-fn write(bank: &Bank, batch: Vec<Placed>) -> Result<(UpsertOutcome, Vec<proto::QuestionFailure>)> {
-    match bank.upsert(batch.iter().map(|(_, question)| question.clone()).collect()) {
-        Ok(outcome) => return Ok((outcome, Vec::new())),
+fn write(bank: &Bank, batch: Vec<Placed>) -> Result<Written> {
+    let mut written = Written::default();
+    match upsert(bank, batch.iter().map(|(_, question)| question.clone()).collect()) {
+        Ok(all) => {
+            written.add(all);
+            return Ok(written);
+        }
         Err(Error::Invalid { .. }) => {}
         Err(error) => return Err(error),
     }
-    let mut total = UpsertOutcome::default();
-    let mut failures = Vec::new();
     for (position, question) in batch {
         let id = question.id.to_string();
-        match bank.upsert(vec![question]) {
-            Ok(outcome) => {
-                total.inserted += outcome.inserted;
-                total.updated += outcome.updated;
-            }
-            Err(error @ Error::Invalid { .. }) => failures.push(failure(position, id, &error)),
+        match upsert(bank, vec![question]) {
+            Ok(one) => written.add(one),
+            Err(error @ Error::Invalid { .. }) => written.failures.push(failure(position, id, &error.into())),
             Err(error) => return Err(error),
         }
     }
-    Ok((total, failures))
+    Ok(written)
 }
 
-fn failure(position: u64, id: String, error: &Error) -> proto::QuestionFailure {
-    proto::QuestionFailure { position, id, reason: error.to_string() }
+/// The failures of one reply after the other, at least one, each of so many bytes or a single failure.
+fn portions(failures: Vec<proto::QuestionFailure>, bytes: usize) -> Vec<Vec<proto::QuestionFailure>> {
+    let (mut portions, mut portion, mut size) = (Vec::new(), Vec::new(), 0);
+    for failure in failures {
+        let more = failure.encoded_len() + TAG;
+        if size + more > bytes && !portion.is_empty() {
+            portions.push(std::mem::take(&mut portion));
+            size = 0;
+        }
+        size += more;
+        portion.push(failure);
+    }
+    portions.push(portion);
+    portions
+}
+
+fn failure(position: u64, id: String, refused: &Refused) -> proto::QuestionFailure {
+    let mut id = id;
+    id.truncate(id.floor_char_boundary(ID));
+    let (reason, field) = (brief(refused.to_string(), REASON), brief(refused.field.clone(), REASON));
+    proto::QuestionFailure { position, id, reason, field }
 }
 
 fn shutting_down() -> Status {
     calls::shutting_down("go on after the last `settled` when it is back")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_that_are_too_many_for_a_message_come_in_portions() {
+        let failure = |position| proto::QuestionFailure { position, reason: "x".repeat(50), ..Default::default() };
+        let sizes = |count, bytes| -> Vec<usize> {
+            let portions = portions((0..count).map(failure).collect(), bytes);
+            assert!(portions.iter().flatten().map(|failure| failure.position).eq(0..count));
+            portions.iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(0, 200), [0]);
+        assert_eq!(sizes(7, 200), [3, 3, 1]);
+        assert_eq!(sizes(2, 1), [1, 1]);
+        assert_eq!(sizes(100, 1 << 20), [100]);
+    }
 }

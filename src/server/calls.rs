@@ -11,17 +11,17 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::transport::server::TcpConnectInfo;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::access::Admission;
 use super::metrics::{CallNames, Metrics};
-use super::pause;
+use super::proto::ErrorReason;
+use super::receiving::Receiving;
 use super::record::{self, Ending, Record};
 use super::request_id::{REQUEST_ID, RequestId};
-use super::trace;
-use crate::Error;
+use super::{message_size, pause, status, trace};
 
 /// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ const AHEAD: Duration = Duration::from_millis(2);
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The routes of all services behind their door, as both ports call them.
-pub(super) type Routed = Admission<tonic::service::Routes>;
+pub(super) type Routed = Admission<Receiving<tonic::service::Routes>>;
 
 /// Wraps the routes of all services.
 #[derive(Clone)]
@@ -97,12 +97,13 @@ where
         }
         let call = record::within(record, span.in_scope(|| self.routes.call(request)));
         let answer = async move {
-            let mut response = match deadline {
+            let response = match deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), call)
                     .await
                     .unwrap_or_else(|_| Ok(exceeded().into_http()))?,
                 None => call.await?,
             };
+            let mut response = message_size::explained_answer(response);
             response.headers_mut().insert(REQUEST_ID, id.into_value());
             Ok(ending.watch(response))
         };
@@ -120,12 +121,14 @@ pub(super) async fn deadline(deadline: Option<Deadline>) {
 
 /// What a caller hears whose deadline has passed.
 pub(super) fn exceeded() -> Status {
-    Status::deadline_exceeded("the call's deadline passed before the work was done; allow more time, or ask for less")
+    let sentence = "the call's deadline passed before the work was done; allow more time, or ask for less";
+    status::own(Code::DeadlineExceeded, ErrorReason::DeadlinePassed, sentence)
 }
 
 /// What a caller hears when the server stops meanwhile, and what to do `then`.
 pub(super) fn shutting_down(then: &str) -> Status {
-    Error::Unavailable { what: "the server".to_owned(), reason: format!("it is shutting down; {then}") }.into()
+    let sentence = format!("the server is not available: it is shutting down; {then}");
+    status::own(Code::Unavailable, ErrorReason::ShuttingDown, sentence)
 }
 
 /// Reads on for a moment, without looking: a connection that is closed while there is unread data in it is reset, and

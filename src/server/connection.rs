@@ -24,8 +24,12 @@ use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 use super::ServerOptions;
 use super::activity::{Activity, End, Open};
 
-/// Streams of one HTTP/2 connection; a client that wants more waits.
-const STREAMS: u32 = 1024;
+/// Streams of one HTTP/2 connection that may fail by the client's fault before it is told to calm down. Source:
+/// RUSTSEC-2024-0003.
+const FAULTY_STREAMS: usize = 256;
+/// Streams of one HTTP/2 connection that may be opened and reset before the server has looked at them. Source:
+/// CVE-2023-44487.
+const RESET_STREAMS: usize = 20;
 /// A peer that is silent this long is asked for a sign of life, and has as long again to give one.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Bytes of the headers of one HTTP/2 request.
@@ -94,7 +98,8 @@ impl Connection {
         http1.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES);
         let mut http2 = builder.http2();
         http2.timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
-        http2.max_concurrent_streams(STREAMS).max_header_list_size(HEADER_BYTES);
+        http2.max_concurrent_streams(options.max_connection_calls).max_header_list_size(HEADER_BYTES);
+        http2.max_pending_accept_reset_streams(RESET_STREAMS).max_local_error_reset_streams(FAULTY_STREAMS);
         Self { builder: Arc::new(builder), header_timeout, idle_timeout, stopping }
     }
 

@@ -1,18 +1,19 @@
 //! What every service holds, and its only way to a bank: whoever wants one says who calls.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Response, Status};
 
-use super::ServerOptions;
 use super::access::Caller;
 use super::gate::Gate;
+use super::limits::Limits;
 use super::metrics::Metrics;
 use super::model::Model;
-use crate::engine::{Bank, BankName, BankStatus, Engine};
+use super::{ServerOptions, convert, message_size, proto};
+use crate::engine::{Bank, BankName, BankStatus, Engine, Timings};
 use crate::{Error, Result};
 
 /// The engine behind its gate. Cheap to clone.
@@ -111,7 +112,7 @@ impl Context {
     /// # Errors
     /// RESOURCE_EXHAUSTED when all are taken.
     pub fn stream(&self) -> Result<OwnedSemaphorePermit, Status> {
-        place(&self.streams, "bulk streams", self.options.max_streams)
+        place(&self.streams, "bulk streams", self.options.max_streams, "--max-streams")
     }
 
     /// A place among the snapshots that are on their way, until it is dropped.
@@ -119,7 +120,20 @@ impl Context {
     /// # Errors
     /// RESOURCE_EXHAUSTED when all are taken.
     pub fn transfer(&self) -> Result<OwnedSemaphorePermit, Status> {
-        place(&self.transfers, "snapshots on their way", self.options.max_transfers)
+        place(&self.transfers, "snapshots on their way", self.options.max_transfers, "--max-transfers")
+    }
+
+    /// What one call may ask for.
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// A reply, if messages may be so large; `instead` is what the caller might ask for otherwise.
+    ///
+    /// # Errors
+    /// OUT_OF_RANGE when it is too large.
+    pub fn reply<T: prost::Message>(&self, reply: T, instead: &str) -> Result<Response<T>, Status> {
+        message_size::reply(reply, self.options.max_message_bytes, instead)
     }
 
     /// Runs `work` with the model; returns its result and how long it waited. See [`Gate::run`].
@@ -141,7 +155,27 @@ impl Context {
         name: String,
         work: impl FnOnce(Bank) -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
-        self.at_bank(caller, name, move |engine, name| work(engine.bank(name)?)).await
+        let (engine, name) = (self.engine.clone(), caller.bank("bank", name)?);
+        self.gate.run(move || work(engine.bank(&name)?)).await
+    }
+
+    /// [`Context::in_bank`] for work that does nothing but read from the disk or write to it; with its times.
+    ///
+    /// # Errors
+    /// As for [`Context::in_bank`].
+    pub async fn in_store<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        name: String,
+        work: impl FnOnce(Bank) -> Result<T> + Send + 'static,
+    ) -> Result<(T, proto::Timings), Status> {
+        let timed = move |bank| {
+            let started = Instant::now();
+            let result = work(bank)?;
+            Ok((result, Timings { store: started.elapsed(), ..Timings::default() }))
+        };
+        let ((result, timings), waited) = self.in_bank(caller, name, timed).await?;
+        Ok((result, convert::timings(timings, waited)))
     }
 
     /// Runs `work` for a bank that may be there or not; returns its result and how long it waited. See [`Gate::run`].
@@ -154,7 +188,7 @@ impl Context {
         name: String,
         work: impl FnOnce(&Engine, &BankName) -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
-        let (engine, name) = (self.engine.clone(), caller.bank(name)?);
+        let (engine, name) = (self.engine.clone(), caller.bank("name", name)?);
         self.gate.run(move || work(&engine, &name)).await
     }
 
@@ -163,7 +197,7 @@ impl Context {
     /// # Errors
     /// As for [`Context::in_bank`].
     pub async fn open(&self, caller: &Caller, name: String) -> Result<(BankName, Bank), Status> {
-        let (engine, name) = (self.engine.clone(), caller.bank(name)?);
+        let (engine, name) = (self.engine.clone(), caller.bank("bank", name)?);
         self.gate.run_patiently(move || engine.bank(&name).map(|bank| (name, bank))).await
     }
 
@@ -175,16 +209,16 @@ impl Context {
         Ok((self.engine.clone(), caller.bank_or_any(name)?))
     }
 
-    /// All banks that the caller may know of, by name.
+    /// The first so many banks that the caller may know of, by name, after the one of this name.
     ///
     /// # Errors
     /// A bank's folder cannot be read.
-    pub async fn banks(&self, caller: &Caller) -> Result<Vec<BankStatus>, Status> {
+    pub async fn banks(&self, caller: Caller, after: Option<BankName>, most: usize) -> Result<Vec<BankStatus>, Status> {
         let engine = self.engine.clone();
-        let (mut banks, _) = self.gate.run(move || engine.banks()).await?;
-        banks.retain(|bank| caller.may_use(&bank.name));
-        banks.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(banks)
+        let wanted = move |name: &BankName| {
+            caller.may_use(name) && after.as_ref().is_none_or(|after| name.as_str() > after.as_str())
+        };
+        Ok(self.gate.run(move || engine.banks_where(wanted, most)).await?.0)
     }
 
     /// Flushes the banks when the last work is done.
@@ -200,8 +234,9 @@ impl Context {
     }
 }
 
-fn place(places: &Arc<Semaphore>, what: &str, most: u32) -> Result<OwnedSemaphorePermit, Status> {
-    Arc::clone(places)
-        .try_acquire_owned()
-        .map_err(|_| Error::Exhausted { what: format!("the list of {what}"), limit: format!("{most} at once") }.into())
+fn place(places: &Arc<Semaphore>, what: &str, most: u32, setting: &str) -> Result<OwnedSemaphorePermit, Status> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        let limit = format!("{most} at once by the server's `{setting}`");
+        Error::Exhausted { what: format!("the list of {what}"), limit }.into()
+    })
 }

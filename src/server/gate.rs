@@ -71,7 +71,7 @@ impl Gate {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
         let Ok(seat) = self.room.clone().try_acquire_owned() else {
-            let limit = format!("{} calls", self.seats);
+            let limit = format!("{} calls by the server's `--max-concurrent` and `--max-waiting`", self.seats);
             return Err(Error::Exhausted { what: "the server's waiting room".to_owned(), limit }.into());
         };
         self.run_seated(Some(seat), work).await
@@ -164,7 +164,7 @@ mod tests {
         let status = gate.run(|| Ok(())).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!((gate.running(), gate.waiting()), (1, 1));
-        assert!(status.message().contains("the server's waiting room is full (2 calls)"), "{status}");
+        assert!(status.message().contains("the server's waiting room is full (2 calls by the"), "{status}");
         release.send(()).unwrap();
         running.await.unwrap().unwrap();
         waiting.await.unwrap().unwrap();

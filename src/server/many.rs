@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 use tracing::Instrument;
 
 use super::calls::{self, Deadline};
 use super::context::Context;
-use super::{convert, limits, proto};
+use super::limits::ITEMS;
+use super::refused::{At, Refused};
+use super::{convert, message_size, proto};
+use crate::Error;
+use crate::error::brief;
 use crate::generate::GenerateRequest;
-use crate::{Error, Result};
 
 /// Questions of one stream that are written at once, if the server's gate lets so many through.
 const TOGETHER: usize = 16;
+/// Bytes of the reason why one failed, at most.
+const REASON: usize = 800;
 
 type Reply = Result<proto::GenerateManyResponse, Status>;
 
@@ -30,11 +36,13 @@ pub(super) fn start(
 ) -> Result<ReceiverStream<Reply>, Status> {
     let deadline = Deadline::of(&request);
     let proto::GenerateManyRequest { texts, k, sampling, min_score } = request.into_inner();
-    let texts = limits::items("texts", texts, limits::ITEMS)?;
-    let wish = |text: String| convert::generate_request(proto::GenerateRequest { text, k, sampling, min_score });
+    let texts = context.limits().items("texts", texts, ITEMS).at("texts")?;
+    let wish = |text: String| {
+        convert::generate_request(proto::GenerateRequest { text, k, sampling, min_score }, context.limits())
+    };
     // What holds for all is looked at before the first is written; a text is its own affair.
     wish("any".to_owned())?;
-    let wishes: Vec<Result<GenerateRequest>> = texts.into_iter().map(wish).collect();
+    let wishes: Vec<Result<GenerateRequest, Refused>> = texts.into_iter().map(wish).collect();
     let place = context.stream()?;
     let (replies, receiver) = mpsc::channel(TOGETHER);
     let many = Arc::new(Many { context, wishes, next: AtomicUsize::new(0), replies });
@@ -48,7 +56,7 @@ pub(super) fn start(
 
 struct Many {
     context: Context,
-    wishes: Vec<Result<GenerateRequest>>,
+    wishes: Vec<Result<GenerateRequest, Refused>>,
     /// The first wish that nobody has taken up.
     next: AtomicUsize,
     replies: mpsc::Sender<Reply>,
@@ -84,26 +92,35 @@ impl Many {
             let Some(wish) = self.wishes.get(place) else { return Ok(()) };
             let written = match wish {
                 Ok(wish) => self.write(wish.clone()).await,
-                Err(refused) => Err(Status::invalid_argument(refused.to_string())),
+                Err(refused) => Err(Status::invalid_argument(brief(refused.to_string(), REASON))),
             };
-            let (paraphrases, failure) = match written {
-                Ok(paraphrases) => (paraphrases, None),
+            let position = place as u32;
+            let answer = match written {
+                Ok(answer) => proto::GenerateManyResponse { position, ..answer },
                 // Only what is wrong with a question is its own affair.
-                Err(status) if status.code() == Code::InvalidArgument => {
-                    (Vec::new(), Some(status.message().to_owned()))
+                Err(status) if matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) => {
+                    let failure = Some(status.message().to_owned());
+                    proto::GenerateManyResponse { position, failure, ..Default::default() }
                 }
                 Err(status) => return Err(status),
             };
-            let answer = proto::GenerateManyResponse { position: place as u32, paraphrases, failure };
             if self.replies.send(Ok(answer)).await.is_err() {
                 return Ok(()); // nobody reads on
             }
         }
     }
 
-    async fn write(&self, wish: GenerateRequest) -> Result<Vec<proto::Paraphrase>, Status> {
+    async fn write(&self, wish: GenerateRequest) -> Result<proto::GenerateManyResponse, Status> {
         let model = self.context.model.clone();
-        let (found, _) = self.context.gate.run_patiently(move || model.generate(&wish)).await?;
-        Ok(found.into_iter().map(convert::paraphrase).collect())
+        let entered = Instant::now();
+        let write = move || Ok((entered.elapsed(), model.generate(&wish)?));
+        let (waited, (found, timings)) = self.context.gate.run_patiently(write).await?;
+        let answer = proto::GenerateManyResponse {
+            paraphrases: found.into_iter().map(convert::paraphrase).collect(),
+            timings: Some(convert::timings(timings, waited)),
+            ..Default::default()
+        };
+        let most = self.context.options.max_message_bytes;
+        message_size::reply(answer, most, "a smaller `k`").map(Response::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `serve` | binds, serves, shuts down; health and reflection |
+//! | `receiving` | bounds what all callers send at once |
 //! | `options` | what can be set |
 //! | `tls`, `pem` | what connections are encrypted with, by the certificates of files |
 //! | `port`, `connection`, `activity` | takes connections, so many at once, and ends those that are of no use |
@@ -15,8 +16,9 @@
 //! | `metrics` | what can be measured of a server |
 //! | `context`, `model` | what every service holds; a bank only for a caller who may use it |
 //! | `gate` | the bounded way from async calls to the blocking engine |
-//! | `limits`, `convert` | messages become engine types, checked at the door |
-//! | `status` | errors become statuses |
+//! | [`limits`], `convert` | messages become engine types, checked at the door |
+//! | `refused`, `status` | errors get the field that they are about, and become statuses |
+//! | `message_size`, `page_token` | messages that are too large; where pages end |
 //! | `embedding`, `bank`, `question`, `bulk`, `search`, `paraphrase`, `many` | the services |
 //! | `snapshot`, `restore`, `transfer` | the streams of `bank`, and what both need |
 //! | [`Client`] | the other end of the line |
@@ -36,16 +38,20 @@ mod gate;
 mod http;
 pub mod limits;
 mod many;
+mod message_size;
 mod metrics;
 mod model;
 mod options;
+mod page_token;
 mod paraphrase;
 mod pause;
 mod pem;
 mod port;
 pub mod proto;
 mod question;
+mod receiving;
 mod record;
+mod refused;
 mod request_id;
 mod restore;
 mod search;

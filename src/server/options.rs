@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{TlsFiles, http};
+use super::limits::Limits;
+use super::{TlsFiles, http, proto};
 use crate::{Error, Result};
 
 /// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches.
@@ -49,6 +50,14 @@ pub struct ServerOptions {
     pub open_banks: bool,
     /// A call that takes longer is slow, which the log says; streams never are.
     pub slow_call: Duration,
+    /// Bytes of requests that are held at once, at least those of the largest message; more are answered RESOURCE_EXHAUSTED.
+    pub max_received_bytes: usize,
+    /// Calls of one connection that may be open at once, at least 1; a client that wants more waits.
+    pub max_connection_calls: u32,
+    /// What one call may ask for.
+    pub limits: Limits,
+    /// How long a bulk stream may be without a message. Then it ends, since there is room for few.
+    pub stream_idle: Duration,
     /// How long calls may go on after the server was told to shut down.
     pub grace: Duration,
 }
@@ -65,7 +74,7 @@ impl Default for ServerOptions {
             max_concurrent: CALLS_PER_CORE * cores,
             http: None,
             cors_origins: Vec::new(),
-            max_connections: 1024,
+            max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
             max_waiting: 256,
@@ -75,6 +84,10 @@ impl Default for ServerOptions {
             max_message_bytes: 16 << 20,
             open_banks: false,
             slow_call: Duration::from_secs(1),
+            max_received_bytes: 1 << 30,
+            max_connection_calls: 1024,
+            limits: Limits::default(),
+            stream_idle: Duration::from_secs(600),
             grace: Duration::from_secs(20),
         }
     }
@@ -96,13 +109,30 @@ impl ServerOptions {
             ("max_transfers", self.max_transfers as usize, 1),
             ("bulk_batch", self.bulk_batch, 1),
             ("max_message_bytes", self.max_message_bytes, 64 << 10),
+            ("max_received_bytes", self.max_received_bytes, self.max_message_bytes),
+            ("max_connections", self.max_connections as usize, 1),
+            ("max_connection_calls", self.max_connection_calls as usize, 1),
         ];
         match least.into_iter().find(|(_, received, least)| received < least) {
             Some((what, received, least)) => Err(Error::invalid(what, format!("at least {least}"), received)),
-            None => [Some(self.listen), self.http]
-                .into_iter()
-                .flatten()
-                .try_for_each(|address| self.check_exposure(address)),
+            None => {
+                self.limits.validate()?;
+                let addresses = [Some(self.listen), self.http].into_iter().flatten();
+                addresses.into_iter().try_for_each(|address| self.check_exposure(address))
+            }
+        }
+    }
+
+    /// The limits, as the contract has them.
+    pub(super) fn limits_message(&self) -> proto::Limits {
+        proto::Limits {
+            message_bytes: self.max_message_bytes as u64,
+            bulk_batch: u32::try_from(self.bulk_batch).unwrap_or(u32::MAX),
+            concurrent_calls: self.max_concurrent,
+            waiting_calls: self.max_waiting,
+            streams: self.max_streams,
+            transfers: self.max_transfers,
+            ..self.limits.message()
         }
     }
 

@@ -16,12 +16,13 @@ impl ParaphraseService for Paraphrases {
         &self,
         request: Request<proto::GenerateRequest>,
     ) -> Result<Response<proto::GenerateResponse>, Status> {
-        let request = convert::generate_request(request.into_inner())?;
+        let request = convert::generate_request(request.into_inner(), self.0.limits())?;
         let ((paraphrases, timings), waited) = self.0.in_model(move |model| model.generate(&request)).await?;
-        Ok(Response::new(proto::GenerateResponse {
+        let reply = proto::GenerateResponse {
             paraphrases: paraphrases.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(timings, waited)),
-        }))
+        };
+        self.0.reply(reply, "a smaller `k`")
     }
 
     type GenerateManyStream = ReceiverStream<Result<proto::GenerateManyResponse, Status>>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -18,6 +18,10 @@ use crate::{Error, Result};
 
 /// How long no connection is taken after the system refused one, most likely for want of file descriptors.
 const BREATHER: Duration = Duration::from_millis(500);
+
+/// Connections that may wait to be taken. The system's own default is so low that a burst of callers overruns it; each of
+/// those that do not fit tries again a second later.
+const BACKLOG: u32 = 4096;
 
 /// An address that is taken, and not served yet.
 pub(super) struct Port {
@@ -32,12 +36,12 @@ impl Port {
     ///
     /// # Errors
     /// The address cannot be taken.
-    pub async fn bind(address: SocketAddr, protocol: Protocol) -> Result<Self> {
+    pub fn bind(address: SocketAddr, protocol: Protocol) -> Result<Self> {
         let unavailable = |e: std::io::Error| Error::Unavailable {
             what: format!("address {address}"),
             reason: format!("{e}; stop what listens there, or choose another address"),
         };
-        let listener = TcpListener::bind(address).await.map_err(unavailable)?;
+        let listener = listen(address).map_err(unavailable)?;
         let address = listener.local_addr().map_err(unavailable)?;
         Ok(Self { listener, address, protocol, tls: None })
     }
@@ -92,6 +96,13 @@ impl Port {
         drop(listener); // whoever comes now is refused at once, and need not wait for the end
         while open.join_next().await.is_some() {}
     }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // a server that was stopped can be started at once
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Counts a connection until it is dropped.
@@ -158,7 +169,7 @@ mod tests {
         std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
         let tls = Tls::read(TlsFiles { certificate: file, key, client_ca: None }).unwrap();
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let port = Port::bind(local, Protocol::Http).await.unwrap().with_tls(Some(tls));
+        let port = Port::bind(local, Protocol::Http).unwrap().with_tls(Some(tls));
         let address = port.address();
         let data = tempfile::tempdir().unwrap();
         let engine = Engine::without_model(data.path(), "none", 2).unwrap();

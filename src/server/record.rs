@@ -58,6 +58,7 @@ impl Record {
             infer_ms = stage(timings.infer),
             generate_ms = stage(timings.generate),
             search_ms = stage(timings.search),
+            store_ms = stage(timings.store),
             "{}",
             if slow { "slow call" } else { "call failed" }
         );

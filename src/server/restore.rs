@@ -6,8 +6,9 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::access::{Caller, admitted};
 use super::context::Context;
+use super::refused::At;
 use super::transfer::{self, Blocking};
-use super::{calls, convert, proto};
+use super::{calls, convert, message_size, proto};
 use crate::Error;
 use crate::engine::{BankName, Engine, Spool};
 
@@ -33,6 +34,10 @@ pub(super) async fn receive(
     received?.restore(context).await
 }
 
+async fn next(messages: &mut Messages) -> Result<Option<proto::RestoreBankRequest>, Status> {
+    messages.message().await.map_err(message_size::explained)
+}
+
 /// A file that came whole.
 struct Received {
     spool: Blocking<Spool>,
@@ -42,23 +47,23 @@ struct Received {
 
 impl Received {
     async fn take_in(context: &Context, caller: &Caller, messages: &mut Messages) -> Result<Self, Status> {
-        let Some(first) = messages.message().await? else {
+        let Some(first) = next(messages).await? else {
             return Err(Error::invalid("stream", "the chunks of a snapshot's file", "no message").into());
         };
         let named = first.name.clone();
-        let (engine, name) = context.restoring(caller, named.clone())?;
-        let (making, of) = (engine.clone(), name.clone());
+        let (engine, bank) = context.restoring(caller, named.clone())?;
+        let (making, of) = (engine.clone(), bank.clone());
         let mut spool = Blocking::new(&context.copying, move || making.spool(of.as_ref())).await?;
-        let mut next = Some(first);
-        while let Some(message) = next {
-            if !message.name.is_empty() && message.name != named {
+        let mut message = Some(first);
+        while let Some(proto::RestoreBankRequest { name, chunk }) = message {
+            if !name.is_empty() && name != named {
                 let expected = format!("one name for the whole stream, `{named}`");
-                return Err(Error::invalid("name", expected, format!("`{}`", message.name)).into());
+                return Err(Error::invalid("name", expected, format!("`{name}`"))).at("name").map_err(Status::from);
             }
-            spool.with(move |spool| spool.append(&message.chunk)).await?;
-            next = messages.message().await?;
+            spool.with(move |spool| spool.append(&chunk)).await?;
+            message = next(messages).await?;
         }
-        Ok(Self { spool, engine, name })
+        Ok(Self { spool, engine, name: bank })
     }
 
     /// Makes the bank; given up when the server shuts down, unless it is there by then.

@@ -4,9 +4,14 @@ use tonic::{Request, Response, Status};
 
 use super::access::admitted;
 use super::context::Context;
+use super::convert;
+use super::limits::{BATCH_HITS, QUERIES};
+use super::proto;
 use super::proto::search_service_server::SearchService;
-use super::{convert, limits, proto};
-use crate::{Error, Result};
+use super::refused::{At, Refused};
+
+/// What to ask for instead of a reply that is too large.
+const SMALLER: &str = "fewer hits, or leave answers out by a `read_mask`";
 
 /// Finds questions.
 pub(super) struct Search(pub Context);
@@ -15,12 +20,15 @@ pub(super) struct Search(pub Context);
 impl SearchService for Search {
     async fn search(&self, request: Request<proto::SearchRequest>) -> Result<Response<proto::SearchResponse>, Status> {
         let (caller, proto::SearchRequest { bank, query, options }) = admitted(request)?;
-        let search = convert::search_request(convert::query(query)?, options)?;
+        let wanted = convert::read_mask(options.as_ref())?;
+        let limits = self.0.limits();
+        let search = convert::search_request(convert::query(query, limits).at("query")?, options, limits)?;
         let (found, waited) = self.0.in_bank(&caller, bank, move |bank| bank.search(&search)).await?;
-        Ok(Response::new(proto::SearchResponse {
-            hits: found.hits.into_iter().map(convert::hit).collect(),
+        let reply = proto::SearchResponse {
+            hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             timings: Some(convert::timings(found.timings, waited)),
-        }))
+        };
+        self.0.reply(reply, SMALLER)
     }
 
     async fn batch_search(
@@ -28,22 +36,23 @@ impl SearchService for Search {
         request: Request<proto::BatchSearchRequest>,
     ) -> Result<Response<proto::BatchSearchResponse>, Status> {
         let (caller, proto::BatchSearchRequest { bank, queries, options }) = admitted(request)?;
-        let queries = limits::items("queries", queries, limits::QUERIES)?;
-        let searches = queries
-            .into_iter()
-            .map(|query| convert::search_request(convert::query(Some(query))?, options.clone()))
-            .collect::<Result<Vec<_>>>()?;
-        let hits: usize = searches.iter().map(|search| search.k).sum();
-        if hits > limits::BATCH_HITS {
-            let expected = format!("at most {} hits in all: fewer queries, or a smaller `k`", limits::BATCH_HITS);
-            return Err(Error::invalid("batch", expected, hits).into());
-        }
+        let wanted = convert::read_mask(options.as_ref())?;
+        let limits = self.0.limits();
+        let queries = limits.items("queries", queries, QUERIES).at("queries")?.into_iter().enumerate();
+        let search = |(place, query)| {
+            let query = convert::query(Some(query), limits).at(format!("queries[{place}]"))?;
+            convert::search_request(query, options.clone(), limits)
+        };
+        let searches = queries.map(search).collect::<Result<Vec<_>, Refused>>()?;
+        let hits = searches.iter().map(|search| search.k).sum();
+        limits.within("hits of the batch, its queries times `k`", hits, BATCH_HITS).at("queries")?;
         let (found, waited) = self.0.in_bank(&caller, bank, move |bank| bank.search_batch(&searches)).await?;
         let result = |found: crate::engine::SearchResponse| proto::SearchResult {
-            hits: found.hits.into_iter().map(convert::hit).collect(),
+            hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             timings: Some(convert::timings(found.timings, waited)),
         };
-        Ok(Response::new(proto::BatchSearchResponse { results: found.into_iter().map(result).collect() }))
+        let reply = proto::BatchSearchResponse { results: found.into_iter().map(result).collect() };
+        self.0.reply(reply, SMALLER)
     }
 
     async fn expanded_search(
@@ -52,12 +61,14 @@ impl SearchService for Search {
     ) -> Result<Response<proto::ExpandedSearchResponse>, Status> {
         let (caller, mut request) = admitted(request)?;
         let bank = std::mem::take(&mut request.bank);
-        let expand = convert::expand_request(request)?;
+        let wanted = convert::read_mask(request.options.as_ref())?;
+        let expand = convert::expand_request(request, self.0.limits())?;
         let (found, waited) = self.0.in_bank(&caller, bank, move |bank| bank.expand(&expand)).await?;
-        Ok(Response::new(proto::ExpandedSearchResponse {
-            hits: found.hits.into_iter().map(convert::hit).collect(),
+        let reply = proto::ExpandedSearchResponse {
+            hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             phrases: found.phrases.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(found.timings, waited)),
-        }))
+        };
+        self.0.reply(reply, SMALLER)
     }
 }

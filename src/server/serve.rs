@@ -24,6 +24,7 @@ use super::proto::paraphrase_service_server::ParaphraseServiceServer;
 use super::proto::question_service_server::QuestionServiceServer;
 use super::proto::search_service_server::SearchServiceServer;
 use super::question::Questions;
+use super::receiving::Receiving;
 use super::search::Search;
 use super::tls::Tls;
 use super::{ServerOptions, http, proto};
@@ -88,9 +89,9 @@ impl Server {
         options.validate()?;
         let tls = options.tls.clone().map(Tls::read).transpose()?; // both ports take the same
         let access = Access::read(options.keys.clone())?;
-        let grpc = Port::bind(options.listen, Protocol::Grpc).await?.with_tls(tls.clone());
+        let grpc = Port::bind(options.listen, Protocol::Grpc)?.with_tls(tls.clone());
         let http = match options.http {
-            Some(address) => Some(Port::bind(address, Protocol::Http).await?.with_tls(tls.clone())),
+            Some(address) => Some(Port::bind(address, Protocol::Http)?.with_tls(tls.clone())),
             None => None,
         };
         Ok(Self { grpc, http, tls, access, context: Context::new(engine, options) })
@@ -122,7 +123,14 @@ impl Server {
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let calls = Calls {
-            routes: Admission { access, routes: routes(&context)?.add_service(health_service).prepare() },
+            routes: Admission {
+                access,
+                routes: Receiving::new(
+                    routes(&context)?.add_service(health_service).prepare(),
+                    context.options.max_received_bytes,
+                    context.options.max_message_bytes,
+                ),
+            },
             names: CallNames::new()?,
             metrics: Arc::clone(&context.metrics),
             slow: context.options.slow_call,

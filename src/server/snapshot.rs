@@ -39,7 +39,7 @@ pub(super) fn start(
     let place = context.transfer()?;
     let deadline = Deadline::of(&request);
     let (caller, message) = admitted(request)?;
-    let bank = caller.bank(message.name)?;
+    let bank = caller.bank("name", message.name)?;
     let (replies, receiver) = mpsc::channel(REPLIES);
     let sending = Sending { context, caller, bank, replies, _place: place };
     tokio::spawn(sending.run(deadline).in_current_span());

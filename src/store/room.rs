@@ -26,11 +26,7 @@ pub(super) fn check(folder: &Path, bytes: u64, reserve: u64) -> Result<()> {
     if left >= wanted {
         return Ok(());
     }
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    Err(Error::Exhausted {
-        what: format!("the disk under {}", folder.display()),
-        limit: format!("{:.1} MiB are left, and a write needs {:.1}: make room", mib(left), mib(wanted)),
-    })
+    Err(Error::DiskFull { path: folder.to_owned(), left, wanted })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
         }
         assert!(written < 1000, "the disk is never full");
     };
-    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+    assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
     let sentence = refused.to_string();
     assert!(sentence.starts_with("the disk under ") && sentence.contains("make room"), "{sentence}");
     // What was acknowledged is there, what was refused is not, and both are so after reopening on the full disk.
@@ -38,7 +38,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let free = rustix::fs::statvfs(disk.path()).unwrap();
     let left = free.f_bavail * free.f_frsize - (2 << 20); // sled's threads may have written meanwhile
     fs::write(&more, vec![1; left as usize]).unwrap();
-    assert!(matches!(bank.delete(&[id(1)]), Err(Error::Exhausted { .. })));
+    assert!(matches!(bank.delete(&[id(1)]), Err(Error::DiskFull { .. })));
     let failed = bank.snapshot(&half, false, &|_, _| ()).unwrap_err().to_string();
     assert!(failed.contains("cannot write the snapshot"), "{failed}");
     assert!(!half.exists() && !disk.path().join("half.bank.part").exists());
@@ -71,7 +71,7 @@ fn a_full_disk_makes_no_segment_until_there_is_room() {
     bank.link_now(&|_, _| ()).unwrap();
     assert_eq!((bank.status().unwrap().questions_in_graph, segments()), (0, 0), "it says why in its log");
     let refused = bank.upsert(questions(3000..3400)).unwrap_err();
-    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+    assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
     assert_eq!(segments(), 0);
     assert_eq!(bank.search(&SearchRequest::text(wording(7), 3)).unwrap().hits.len(), 3);
     fs::remove_file(ballast).unwrap();

@@ -102,7 +102,7 @@ fn after_a_write_that_failed_the_next_one_opens_the_bank_anew() {
         fill(&ballast);
         // As long as the disk is full the bank stays as it is, and says why.
         let full = bank.upsert(vec![question("new", "怎么退款")]).unwrap_err();
-        assert!(matches!(full, Error::Exhausted { .. }), "{full}");
+        assert!(matches!(full, Error::DiskFull { .. }), "{full}");
         fs::remove_file(&ballast).unwrap();
         assert_eq!(bank.upsert(vec![question("new", "怎么退款")]).unwrap().inserted, 1);
         assert_eq!(bank.search(&SearchRequest::text(wording(7), 3)).unwrap().hits.len(), 3);

@@ -181,7 +181,10 @@ async fn refused_at(client: &mut Client, bank: &str) -> Vec<(&'static str, bool)
     let expanded = proto::ExpandedSearchRequest { bank: bank(), text: "手机".to_owned(), ..Default::default() };
     ask!("ExpandedSearch", client.search.expanded_search(expanded));
     let ids = || vec!["n00000".to_owned()];
-    ask!("GetQuestions", client.questions.get_questions(proto::GetQuestionsRequest { bank: bank(), ids: ids() }));
+    ask!(
+        "GetQuestions",
+        client.questions.get_questions(proto::GetQuestionsRequest { bank: bank(), ids: ids(), read_mask: None })
+    );
     let list = proto::ListQuestionsRequest { bank: bank(), ..Default::default() };
     ask!("ListQuestions", client.questions.list_questions(list));
     let upsert = proto::UpsertQuestionsRequest { bank: bank(), questions: numbered(0..1) };
@@ -199,12 +202,12 @@ async fn refused_at(client: &mut Client, bank: &str) -> Vec<(&'static str, bool)
     ask!("RestoreBank", client.banks.restore_bank(iter([restore])));
     let create = proto::CreateBankRequest { name: bank(), ..Default::default() };
     ask!("CreateBank", client.banks.create_bank(create));
-    ask!("DeleteBank", client.banks.delete_bank(proto::DeleteBankRequest { name: bank() }));
+    ask!("DeleteBank", client.banks.delete_bank(proto::DeleteBankRequest { name: bank(), allow_missing: false }));
     found
 }
 
 async fn listed(client: &mut Client) -> Vec<String> {
-    let list = client.banks.list_banks(proto::ListBanksRequest {}).await.unwrap().into_inner();
+    let list = client.banks.list_banks(proto::ListBanksRequest::default()).await.unwrap().into_inner();
     list.banks.into_iter().map(|bank| bank.name).collect()
 }
 
@@ -253,23 +256,23 @@ async fn keys_come_and_go_while_the_server_runs() {
     let keys = Keys::new();
     let first = keys.add("first", Role::Read, &[]);
     let mut served = serve(&keys, &first).await;
-    let list = proto::ListBanksRequest {};
-    served.client.banks.list_banks(list).await.unwrap();
+    let list = proto::ListBanksRequest::default();
+    served.client.banks.list_banks(list.clone()).await.unwrap();
     let second = keys.add("second", Role::Read, &[]);
     let mut client = connect_as(served.address, &by(&second)).await.unwrap();
-    assert_status(client.banks.list_banks(list).await, Code::Unauthenticated, "none of this server's");
+    assert_status(client.banks.list_banks(list.clone()).await, Code::Unauthenticated, "none of this server's");
     served.renewal.run();
-    client.banks.list_banks(list).await.unwrap();
+    client.banks.list_banks(list.clone()).await.unwrap();
 
     let text = std::fs::read_to_string(keys.path()).unwrap();
     std::fs::write(keys.path(), format!("{text}\nnonsense")).unwrap();
     served.renewal.run();
-    client.banks.list_banks(list).await.unwrap();
-    served.client.banks.list_banks(list).await.unwrap();
+    client.banks.list_banks(list.clone()).await.unwrap();
+    served.client.banks.list_banks(list.clone()).await.unwrap();
     std::fs::write(keys.path(), text.split_at(text.rfind("[[key]]").unwrap()).1).unwrap();
     served.renewal.run();
-    client.banks.list_banks(list).await.unwrap();
-    assert_status(served.client.banks.list_banks(list).await, Code::Unauthenticated, "none of this server's");
+    client.banks.list_banks(list.clone()).await.unwrap();
+    assert_status(served.client.banks.list_banks(list.clone()).await, Code::Unauthenticated, "none of this server's");
     served.stop().await;
 }
 

@@ -19,10 +19,15 @@ async fn a_bank_is_made_described_listed_and_removed() {
     assert_eq!((bank.questions, bank.faqs), (5, 4));
     assert!(bank.bytes_on_disk > 0);
 
-    let listed = served.client.banks.list_banks(proto::ListBanksRequest {}).await.unwrap().into_inner().banks;
+    let listed = served.client.banks.list_banks(proto::ListBanksRequest::default()).await.unwrap().into_inner().banks;
     assert_eq!(listed.iter().map(|bank| bank.name.as_str()).collect::<Vec<_>>(), ["b.2", "faq"]);
 
-    served.client.banks.delete_bank(proto::DeleteBankRequest { name: "faq".to_owned() }).await.unwrap();
+    served
+        .client
+        .banks
+        .delete_bank(proto::DeleteBankRequest { name: "faq".to_owned(), ..Default::default() })
+        .await
+        .unwrap();
     assert_status(served.client.banks.get_bank(get).await, Code::NotFound, "bank `faq` was not found");
 }
 
@@ -32,11 +37,80 @@ async fn bank_errors_have_their_codes() {
     assert_status(served.create("faq").await, Code::AlreadyExists, "bank `faq` already exists");
     assert_status(served.create("../faq").await, Code::InvalidArgument, "bank name: expected 1 to 64");
     assert_status(served.create("").await, Code::InvalidArgument, "bank name");
-    let delete = proto::DeleteBankRequest { name: "nothing".to_owned() };
+    let delete = proto::DeleteBankRequest { name: "nothing".to_owned(), ..Default::default() };
     assert_status(served.client.banks.delete_bank(delete).await, Code::NotFound, "bank `nothing`");
     let long =
         proto::CreateBankRequest { name: "long".to_owned(), description: "x".repeat(5000), ..Default::default() };
     assert_status(served.client.banks.create_bank(long).await, Code::InvalidArgument, "at most 4096 bytes");
+}
+
+#[tokio::test]
+async fn a_bank_can_be_made_again_where_it_is_the_same() {
+    use proto::Quantisation::{F16, Int8, Unspecified};
+    let mut served = Served::start().await;
+    let mut create = async |description: &str, quantisation: proto::Quantisation, allow_existing| {
+        let (name, description) = ("faq".to_owned(), description.to_owned());
+        let quantisation = quantisation.into();
+        let request = proto::CreateBankRequest { name, description, quantisation, allow_existing };
+        Ok(served.client.banks.create_bank(request).await?.into_inner().bank.unwrap())
+    };
+    let first = create("a bank", F16, true).await.unwrap();
+    assert_eq!(create("a bank", F16, true).await.unwrap(), first);
+    assert_eq!(create("a bank", Unspecified, true).await.unwrap(), first);
+    assert_status(create("a bank", F16, false).await, Code::AlreadyExists, "bank `faq` already exists");
+    assert_status(create("another", F16, true).await, Code::AlreadyExists, "it has another description");
+    assert_status(create("a bank", Int8, true).await, Code::AlreadyExists, "it has another quantisation");
+
+    let mut served = Served::start_in(served.stop().await, options()).await;
+    served.upsert(questions()).await.unwrap();
+    let description = "a bank".to_owned();
+    let again =
+        proto::CreateBankRequest { name: "faq".to_owned(), description, allow_existing: true, ..Default::default() };
+    let bank = served.client.banks.create_bank(again).await.unwrap().into_inner().bank.unwrap();
+    assert_eq!(bank.questions, 5, "what it holds stays");
+}
+
+#[tokio::test]
+async fn a_bank_can_be_removed_again() {
+    let mut served = Served::with_bank().await;
+    let mut delete = async |allow_missing| {
+        let request = proto::DeleteBankRequest { name: "faq".to_owned(), allow_missing };
+        served.client.banks.delete_bank(request).await
+    };
+    delete(true).await.unwrap();
+    delete(true).await.unwrap();
+    assert_status(delete(false).await, Code::NotFound, "bank `faq` was not found");
+}
+
+#[tokio::test]
+async fn banks_come_in_pages_to_those_who_ask_for_them() {
+    let mut served = Served::start().await;
+    let names: Vec<String> = (0..5).map(|i| format!("b{i}")).collect();
+    for name in &names {
+        served.create(name).await.unwrap();
+    }
+    let mut list = async |page_size, page_token: &str| {
+        let request = proto::ListBanksRequest { page_size, page_token: page_token.to_owned() };
+        served.client.banks.list_banks(request).await.map(tonic::Response::into_inner)
+    };
+    let all = list(None, "").await.unwrap();
+    assert_eq!((all.banks.len(), all.next_page_token.as_str()), (5, ""));
+    for size in [1, 2, 4, 5, 6] {
+        let (mut read, mut token) = (Vec::new(), String::new());
+        loop {
+            let page = list(Some(size), &token).await.unwrap();
+            assert!(page.banks.len() <= size as usize && !page.banks.is_empty());
+            read.extend(page.banks.into_iter().map(|bank| bank.name));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(read, names, "pages of {size}");
+    }
+    assert_status(list(Some(0), "").await, Code::InvalidArgument, "page_size: expected 1 to 1000");
+    assert_status(list(Some(1001), "").await, Code::InvalidArgument, "`--max-page`");
+    assert_status(list(None, "b2").await, Code::InvalidArgument, "page_token: expected the `next_page_token`");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use simbert::server::proto::{self, BulkUpsertQuestionsRequest as Message, BulkUp
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use crate::encoder;
 use crate::harness::{Served, assert_status, numbered, options};
@@ -56,6 +57,8 @@ async fn bad_questions_are_reported_and_the_rest_is_written() {
     assert_eq!((failures[0].position, failures[0].id.as_str()), (7, "n00007"));
     assert!(failures[0].reason.contains("text: expected something to read"), "{}", failures[0].reason);
     assert_eq!((failures[1].position, failures[1].id.as_str()), (21, ""));
+    assert_eq!((failures[0].field.as_str(), failures[1].field.as_str()), ("text", "id"));
+    assert!(last.timings.unwrap().store.unwrap().nanos > 0 && last.timings.unwrap().infer.unwrap().nanos > 0);
     assert!(replies.len() >= 4, "a reply after each batch: {}", replies.len());
     assert!(replies.windows(2).all(|pair| pair[0].settled <= pair[1].settled));
     assert_eq!(served.ids(100).await.len(), 33);
@@ -113,7 +116,82 @@ async fn a_stream_ends_with_the_error_that_concerns_all_of_it() {
     assert_status(end, Code::InvalidArgument, "one bank for the whole stream, `faq`, received `other`");
     let (replies, end) = send(&mut served, vec![message("faq", vec![])]).await;
     end.unwrap();
-    assert_eq!(replies, [Reply::default()]);
+    let [reply] = &replies[..] else { panic!("{replies:?}") };
+    assert_eq!((reply.settled, reply.failed, reply.failures.len()), (0, 0, 0));
+}
+
+/// How far a stream says that it came.
+fn settled(status: &Status) -> u64 {
+    status.get_error_details().error_info().unwrap().metadata["settled"].parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_ends_a_stream_leaves_what_came_before() {
+    let options = ServerOptions { bulk_batch: 100, max_message_bytes: 64 << 10, ..options() };
+    let mut served = Served::start_with(options).await;
+    served.create("faq").await.unwrap();
+    let mut large = numbered(7..8);
+    large[0].answer = Some("x".repeat(70 << 10));
+    let messages = vec![message("faq", numbered(0..7)), message("", large), message("", numbered(8..9))];
+    let (replies, end) = send(&mut served, messages).await;
+    assert_eq!((replies.last().unwrap().settled, replies.last().unwrap().inserted), (7, 7));
+    let status = end.unwrap_err();
+    assert_eq!(settled(&status), 7);
+    assert_status(Err::<(), _>(status), Code::OutOfRange, "message: expected at most 65536 bytes, received 71");
+    assert_eq!(served.ids(100).await.len(), 7);
+
+    let messages = vec![message("faq", numbered(20..25)), message("other", numbered(25..26))];
+    let (replies, end) = send(&mut served, messages).await;
+    assert_eq!(replies.last().unwrap().settled, 5);
+    let status = end.unwrap_err();
+    assert_eq!((settled(&status), status.code()), (5, Code::InvalidArgument));
+    assert_eq!(served.ids(100).await.len(), 12);
+}
+
+#[tokio::test]
+async fn enormous_ids_and_many_failures_fit_into_replies() {
+    let options = ServerOptions { bulk_batch: 300, max_message_bytes: 1 << 20, ..options() };
+    let mut served = Served::start_with(options).await;
+    served.create("faq").await.unwrap();
+    let mut questions = numbered(0..3000);
+    questions.iter_mut().for_each(|question| question.id = "长".repeat(300));
+    let mut messages: Vec<_> = questions.chunks(500).map(|part| message("faq", part.to_vec())).collect();
+    let enormous = proto::Question { id: "x".repeat(900_000), text: "问".to_owned(), ..Default::default() };
+    messages.push(message("", vec![enormous]));
+    messages.push(message("", numbered(0..1)));
+    let (replies, end) = send(&mut served, messages).await;
+    end.unwrap();
+    let last = replies.last().unwrap();
+    assert_eq!((last.settled, last.failed, last.inserted), (3002, 3001, 1));
+    let failures: Vec<_> = replies.iter().flat_map(|reply| &reply.failures).collect();
+    assert!(failures.iter().map(|failure| failure.position).eq(0..3001));
+    for failure in failures {
+        assert!(failure.id.len() <= 512 && failure.reason.len() < 1000 && failure.field == "id", "{failure:?}");
+    }
+    for pair in replies.windows(2) {
+        let reported: u64 = pair[1].failures.iter().map(|failure| failure.position + 1).max().unwrap_or(0);
+        assert!(reported <= pair[1].settled || pair[1].settled == pair[0].settled);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_messages_gives_its_place_to_others() {
+    let options = ServerOptions { max_streams: 1, stream_idle: Duration::from_millis(100), ..options() };
+    let mut served = Served::start_with(options).await;
+    served.create("faq").await.unwrap();
+    for first in [vec![], vec![message("faq", numbered(0..3))]] {
+        let sent = first.len() as u64 * 3;
+        let (sender, messages) = mpsc::channel(1);
+        let replies = served.client.questions.bulk_upsert_questions(ReceiverStream::new(messages)).await.unwrap();
+        for message in first {
+            sender.send(message).await.unwrap();
+        }
+        let (_, end) = tokio::time::timeout(Duration::from_secs(10), drain(replies.into_inner())).await.unwrap();
+        let status = end.unwrap_err();
+        assert_eq!((settled(&status), status.code()), (sent, Code::Unavailable));
+        assert!(status.message().contains("no message came on the stream for 0.1 s"), "{status}");
+    }
+    send(&mut served, vec![message("faq", numbered(0..1))]).await.1.unwrap();
 }
 
 #[tokio::test]
@@ -123,7 +201,7 @@ async fn too_many_streams_are_turned_away() {
     let (sender, messages) = mpsc::channel(1);
     let first = served.client.questions.bulk_upsert_questions(ReceiverStream::new(messages)).await.unwrap();
     let (_, end) = send(&mut served, vec![message("faq", numbered(0..1))]).await;
-    assert_status(end, Code::ResourceExhausted, "the list of bulk streams is full (1 at once)");
+    assert_status(end, Code::ResourceExhausted, "the list of bulk streams is full (1 at once by");
     sender.send(message("faq", numbered(0..1))).await.unwrap();
     drop(sender);
     drain(first.into_inner()).await.1.unwrap();

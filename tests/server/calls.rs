@@ -46,7 +46,9 @@ async fn a_full_server_turns_calls_away_at_once() {
     for call in calls {
         match call.await.unwrap() {
             Ok(_) => done += 1,
-            refused => assert_status(refused, Code::ResourceExhausted, "the server's waiting room is full (2 calls)"),
+            refused => {
+                assert_status(refused, Code::ResourceExhausted, "the server's waiting room is full (2 calls by the")
+            }
         }
     }
     assert_eq!(done, 2);
@@ -85,7 +87,9 @@ async fn messages_past_the_limit_are_refused_in_both_directions() {
     served.create("faq").await.unwrap();
     let mut large = numbered(0..1);
     large[0].answer = Some("x".repeat(65 << 10));
-    assert_status(served.upsert(large).await, Code::OutOfRange, "decoded message length too large");
+    let too_large = served.upsert(large).await;
+    assert_status(too_large.clone(), Code::OutOfRange, "message: expected at most 65536 bytes, received 66");
+    assert_status(too_large, Code::OutOfRange, "send fewer or shorter items in each; the server's `--max-message`");
 
     let mut large = numbered(0..3);
     large.iter_mut().for_each(|question| question.answer = Some("x".repeat(40 << 10)));
@@ -93,16 +97,19 @@ async fn messages_past_the_limit_are_refused_in_both_directions() {
         served.upsert(vec![question]).await.unwrap();
     }
     let ids = numbered(0..3).into_iter().map(|question| question.id).collect();
-    let get = proto::GetQuestionsRequest { bank: "faq".to_owned(), ids };
+    let get = proto::GetQuestionsRequest { bank: "faq".to_owned(), ids, ..Default::default() };
     let reply = served.client.questions.get_questions(get).await;
-    assert_status(reply, Code::OutOfRange, "encoded message length too large");
+    assert_status(reply, Code::OutOfRange, "ask for fewer ids, or leave answers out by a `read_mask`");
     // Pages grow shorter instead.
     assert_eq!(served.ids(100).await.len(), 3);
 
     let options = ClientOptions { max_message_bytes: 1 << 10, ..ClientOptions::default() };
     let mut client = Client::connect(format!("http://{}", served.address), &options).await.unwrap();
     let ids = vec!["n00000".to_owned()];
-    let reply = client.questions.get_questions(proto::GetQuestionsRequest { bank: "faq".to_owned(), ids }).await;
+    let reply = client
+        .questions
+        .get_questions(proto::GetQuestionsRequest { bank: "faq".to_owned(), ids, ..Default::default() })
+        .await;
     assert_status(reply, Code::OutOfRange, "decoded message length too large");
 }
 

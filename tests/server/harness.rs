@@ -104,7 +104,12 @@ impl Served {
         let mut ids = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = proto::ListQuestionsRequest { bank: "faq".to_owned(), page_size: Some(size), page_token };
+            let request = proto::ListQuestionsRequest {
+                bank: "faq".to_owned(),
+                page_size: Some(size),
+                page_token,
+                ..Default::default()
+            };
             let page = self.client.questions.list_questions(request).await.unwrap().into_inner();
             assert!(page.questions.len() <= size as usize);
             ids.extend(page.questions.into_iter().map(|question| question.id));

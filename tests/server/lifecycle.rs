@@ -1,7 +1,5 @@
 //! Starting, stopping, and being killed.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +12,8 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
-use crate::encoder;
 use crate::harness::{Served, assert_status, connect, engine, numbered, options};
+use crate::{child, encoder};
 
 #[tokio::test]
 async fn stopping_finishes_the_calls_that_run_and_keeps_the_data() {
@@ -82,33 +80,13 @@ async fn a_taken_address_and_bad_options_are_sentences() {
     assert_eq!(error, "max_concurrent: expected at least 1, received 0");
 }
 
-/// Names the folder for the server that [`killing_the_server_loses_nothing_acknowledged`] starts.
-const CHILD: &str = "SIMBERT_TEST_CHILD_FOLDER";
-
-/// Not a test of its own: it is the server that the next test kills, and returns at once otherwise.
-#[tokio::test]
-async fn child_server() {
-    let Some(folder) = std::env::var_os(CHILD) else { return };
-    let options = ServerOptions { bulk_batch: 8, ..options() };
-    let server = Server::bind(engine(folder.as_ref(), "fake"), options).await.unwrap();
-    println!("\nlistening {}", server.address());
-    server.run(std::future::pending()).await.unwrap();
-}
-
 #[tokio::test]
 async fn killing_the_server_loses_nothing_acknowledged() {
     let folder = Arc::new(TempDir::new().unwrap());
     let mut settled = 0;
     for round in 0..3 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "lifecycle::child_server", "--nocapture"])
-            .env(CHILD, folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("listening ").map(str::to_owned));
-        let mut client = connect(address.unwrap().parse().unwrap()).await;
+        let (mut server, address) = child::server(folder.path(), "bulk_batch=8");
+        let mut client = connect(address).await;
         if round == 0 {
             let create = proto::CreateBankRequest { name: "faq".to_owned(), ..Default::default() };
             client.banks.create_bank(create).await.unwrap();
@@ -122,11 +100,10 @@ async fn killing_the_server_loses_nothing_acknowledged() {
         while let Ok(Some(reply)) = replies.message().await {
             seen = reply.settled as usize;
             if seen >= 8 * (5 + 10 * round) {
-                child.kill().unwrap(); // SIGKILL; replies already on their way still count
+                server.kill(); // SIGKILL; replies already on their way still count
             }
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(server);
         assert!(seen > 0);
         settled += seen;
     }

@@ -8,17 +8,23 @@ mod bulk;
 mod calibration;
 mod calls;
 mod certificates;
+mod child;
 mod encoder;
+mod flow;
 mod harness;
+mod hostile;
 mod http;
 mod lifecycle;
+mod limits;
 mod paraphrase;
 mod questions;
+mod raw;
 mod search;
 mod served_model;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../bank/small_disk.rs"]
 mod small_disk;
 mod snapshots;
+mod statuses;
 mod tls;
 mod traces;

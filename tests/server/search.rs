@@ -93,7 +93,11 @@ async fn a_batch_answers_each_query_in_order() {
     let options = Some(proto::SearchOptions { k: Some(1000), ..Default::default() });
     let many = vec![queries[0].clone(); 51];
     let large = proto::BatchSearchRequest { bank: "faq".to_owned(), queries: many, options };
-    assert_status(served.client.search.batch_search(large).await, Code::InvalidArgument, "at most 50000 hits");
+    assert_status(
+        served.client.search.batch_search(large).await,
+        Code::InvalidArgument,
+        "queries times `k`: expected 1 to 50000, received 51000",
+    );
     let none = proto::BatchSearchRequest { bank: "faq".to_owned(), ..Default::default() };
     assert_status(served.client.search.batch_search(none).await, Code::InvalidArgument, "number of queries");
 }
@@ -161,7 +165,7 @@ async fn an_expanded_search_says_which_phrases_it_used() {
 async fn a_model_without_a_decoder_says_so() {
     let mut served = Served::with_questions().await;
     let generate = proto::GenerateRequest { text: "手机".to_owned(), ..Default::default() };
-    assert_status(served.client.paraphrases.generate(generate).await, Code::Unavailable, "decoder");
+    assert_status(served.client.paraphrases.generate(generate).await, Code::FailedPrecondition, "decoder");
 
     let samples = Some(proto::Sampling { samples: Some(1001), ..Default::default() });
     let generate = proto::GenerateRequest { text: "手机".to_owned(), sampling: samples, ..Default::default() };

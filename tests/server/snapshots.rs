@@ -132,7 +132,12 @@ async fn a_snapshot_is_one_state_while_writes_go_on() {
             assert_eq!(question.text, version(newest, i).text, "round {round}, batch {}", sent.taken.batch);
         }
         assert!(sent.taken.batch > before);
-        served.client.banks.delete_bank(proto::DeleteBankRequest { name: "copy".to_owned() }).await.unwrap();
+        served
+            .client
+            .banks
+            .delete_bank(proto::DeleteBankRequest { name: "copy".to_owned(), ..Default::default() })
+            .await
+            .unwrap();
     }
     writing.abort();
     only(served.folder.path(), &["faq"]).await;
@@ -234,7 +239,7 @@ async fn a_restored_bank_belongs_to_its_model() {
 async fn too_many_snapshots_are_turned_away() {
     let mut served = served_long(ServerOptions { max_transfers: 1, ..options() }).await;
     let first = unread(&mut served.client).await.unwrap();
-    let full = "the list of snapshots on their way is full (1 at once)";
+    let full = "the list of snapshots on their way is full (1 at once by";
     assert_status(unread(&mut served.client).await.map(drop), Code::ResourceExhausted, full);
     assert_status(restore(&mut served.client, vec![]).await, Code::ResourceExhausted, full);
     drop(first);

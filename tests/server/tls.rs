@@ -28,7 +28,7 @@ async fn serve(tls: TlsFiles, client: ClientTls) -> Served {
 }
 
 async fn ask(client: &mut Client) -> Result<Vec<proto::Bank>, Status> {
-    Ok(client.banks.list_banks(proto::ListBanksRequest {}).await?.into_inner().banks)
+    Ok(client.banks.list_banks(proto::ListBanksRequest::default()).await?.into_inner().banks)
 }
 
 /// Why this client gets no connection.

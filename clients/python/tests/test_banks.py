@@ -31,3 +31,20 @@ def test_errors_have_a_class_and_the_servers_sentence(client: Client, bank: str)
         client.delete_bank("none")
     with pytest.raises(InvalidArgument, match="bank name"):
         client.create_bank("no spaces")
+
+
+def test_making_and_removing_can_be_repeated(client: Client) -> None:
+    first = client.create_bank("again", description="once", allow_existing=True)
+    client.upsert_questions("again", [("1", "怎么退款")])
+    second = client.create_bank("again", description="once", allow_existing=True)
+    assert (second.questions, second.description) == (1, first.description)
+    with pytest.raises(AlreadyExists, match="another description"):
+        client.create_bank("again", description="twice", allow_existing=True)
+    client.delete_bank("again", allow_missing=True)
+    client.delete_bank("again", allow_missing=True)
+
+
+def test_the_server_says_what_calls_may_ask_for(client: Client) -> None:
+    limits = client.get_model().limits
+    assert (limits.hits, limits.items, limits.message_bytes) == (1000, 1024, 16 << 20)
+    assert 0 not in vars(limits).values()

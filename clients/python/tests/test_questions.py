@@ -70,3 +70,23 @@ def test_large_replies_come_through(client: Client, bank: str) -> None:
     client.upsert_questions(bank, large)
     assert len(client.get_questions(bank, [question.id for question in large]).questions) == 40
     assert len(list(client.list_questions(bank, page_size=1000))) == 40
+
+
+def test_fields_that_nobody_wants_stay_there(client: Client, faq: str) -> None:
+    first = QUESTIONS[0]
+    assert client.get_questions(faq, ["q1"], fields=[]).questions == [Question("q1", "")]
+    found = client.get_questions(faq, ["q1"], fields=["text", "metadata"]).questions
+    assert found == [Question("q1", first.text, metadata=first.metadata)]
+    assert [question.answer for question in client.list_questions(faq, fields=["text"])] == [None] * 5
+    hit = client.search(first.text, bank=faq, k=1, fields=["faq_id"])[0]
+    assert hit.question == Question("q1", "", "bank-1")
+    with pytest.raises(InvalidArgument, match="read_mask"):
+        client.get_questions(faq, ["q1"], fields=["answers"])
+    with pytest.raises(TypeError, match="received one text"):
+        client.search("x", bank=faq, fields="text")
+
+
+def test_replies_say_how_long_it_took(client: Client, faq: str) -> None:
+    assert client.upsert_questions(faq, [("new", "怎么开发票")]).timings.store > 0
+    assert client.get_questions(faq, ["q1"]).timings.store > 0
+    assert client.list_page(faq).timings.store > 0

@@ -7,7 +7,7 @@ mod signals;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -79,6 +79,7 @@ impl Serve {
             let _connections = runtime.enter();
             self.log.start()?
         };
+        self.limits.raise_open_files();
         let options = self.options()?;
         options.validate()?; // before the model is loaded
         let started = Instant::now();
@@ -107,27 +108,17 @@ impl Serve {
     }
 
     fn options(&self) -> crate::Result<ServerOptions> {
-        let (limits, default) = (&self.limits, ServerOptions::default());
-        Ok(ServerOptions {
+        Ok(self.limits.applied(ServerOptions {
             listen: self.listen,
             tls: self.access.tls()?,
             allow_plaintext: self.access.allow_plaintext,
             keys: self.access.keys.clone(),
             http: self.http.http,
             cors_origins: self.http.cors_origins.clone(),
-            max_connections: limits.max_connections,
-            header_timeout: Duration::from_secs(limits.header_timeout),
-            idle_timeout: Duration::from_secs(limits.idle_timeout),
-            max_concurrent: limits.max_concurrent.unwrap_or(default.max_concurrent),
-            max_waiting: limits.max_waiting,
-            max_streams: limits.max_streams,
-            max_transfers: limits.max_transfers,
-            bulk_batch: limits.bulk_batch as usize,
-            max_message_bytes: (limits.max_message as usize) << 20,
             open_banks: self.open_banks,
             slow_call: self.log.slow_call(),
-            grace: Duration::from_secs(limits.grace),
-        })
+            ..ServerOptions::default()
+        }))
     }
 
     async fn serve(self, engine: Engine, options: ServerOptions) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use tonic::{Request, Status};
 use super::Role;
 use crate::Error;
 use crate::engine::BankName;
+use crate::server::refused::At as _;
 
 /// Who calls. It lies in the extensions of every request that was admitted. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -65,12 +66,12 @@ impl Caller {
         self.0.as_ref().and_then(|key| key.banks.as_ref()).is_none_or(|banks| banks.contains(bank))
     }
 
-    /// The bank of this name, for which there may be none.
+    /// The bank of this name, which a request has in `field`, and for which there may be none.
     ///
     /// # Errors
     /// INVALID_ARGUMENT when it is no name, PERMISSION_DENIED when the key is for other banks.
-    pub fn bank(&self, name: String) -> Result<BankName, Status> {
-        let name = BankName::new(name)?;
+    pub fn bank(&self, field: &str, name: String) -> Result<BankName, Status> {
+        let name = BankName::new(name).at(field)?;
         match self.may_use(&name) {
             true => Ok(name),
             false => Err(Status::permission_denied(format!(
@@ -86,7 +87,7 @@ impl Caller {
     /// As for [`Caller::bank`]; and PERMISSION_DENIED for any when the key is for some.
     pub fn bank_or_any(&self, name: String) -> Result<Option<BankName>, Status> {
         match &self.0 {
-            _ if !name.is_empty() => self.bank(name).map(Some),
+            _ if !name.is_empty() => self.bank("name", name).map(Some),
             Some(key) if key.banks.is_some() => Err(Status::permission_denied(format!(
                 "the key `{}` is for some banks only, so name the bank: the snapshot's own name does not count",
                 key.name

@@ -1,70 +1,77 @@
 //! Filters: recursive, so bounded in depth and size.
 
 use super::question::metadata_value;
+use crate::Error;
 use crate::engine::Filter;
+use crate::server::limits::{FILTER_CONDITIONS, FILTER_DEPTH, FILTER_VALUES, Limits};
+use crate::server::proto;
 use crate::server::proto::filter::Condition;
-use crate::server::{limits, proto};
-use crate::{Error, Result};
+use crate::server::refused::{At, Refused};
 
 /// A filter that the engine can evaluate.
 ///
 /// # Errors
-/// It nests deeper than [`limits::FILTER_DEPTH`], has more than [`limits::FILTER_CONDITIONS`] or
-/// [`limits::FILTER_VALUES`], or one of them is malformed.
-pub fn filter(message: proto::Filter) -> Result<Filter> {
-    convert(message, limits::FILTER_DEPTH, &mut Seen::default())
+/// It nests deeper, or has more conditions or values, than the server's limits let it, or one of them is malformed.
+pub fn filter(message: proto::Filter, limits: &Limits) -> Result<Filter, Refused> {
+    Seen { limits, conditions: 0, values: 0 }.convert(message, 1)
 }
 
 /// What was seen of a filter so far.
-#[derive(Default)]
-struct Seen {
+struct Seen<'a> {
+    limits: &'a Limits,
     conditions: usize,
     values: usize,
 }
 
-impl Seen {
-    fn condition(&mut self) -> Result<()> {
+impl Seen<'_> {
+    fn condition(&mut self) -> Result<(), Refused> {
         self.conditions += 1;
-        let most = limits::FILTER_CONDITIONS;
-        limits::in_range("number of conditions of the filter", self.conditions, 1..=most).map(drop)
+        self.limits.within("number of conditions of the filter", self.conditions, FILTER_CONDITIONS).map(drop)
     }
 
     /// The values of one condition, at least one.
-    fn values<T>(&mut self, values: Vec<T>) -> Result<Vec<T>> {
+    fn values<T>(&mut self, values: Vec<T>) -> Result<Vec<T>, Refused> {
         self.values += values.len();
-        let most = limits::FILTER_VALUES;
-        limits::in_range("number of values of the filter", self.values, 1..=most)?;
-        limits::items("values of a condition of the filter", values, most)
-    }
-}
-
-/// `depth` is how many levels may still follow.
-fn convert(message: proto::Filter, depth: usize, seen: &mut Seen) -> Result<Filter> {
-    if depth == 0 {
-        let most = limits::FILTER_DEPTH;
-        return Err(Error::invalid("filter", format!("at most {most} levels of nesting"), "a deeper one"));
-    }
-    seen.condition()?;
-    let list = |list: proto::FilterList, seen: &mut Seen| {
-        list.filters.into_iter().map(|part| convert(part, depth - 1, seen)).collect::<Result<Vec<_>>>()
-    };
-    Ok(match message.condition {
-        Some(Condition::FaqId(condition)) => Filter::FaqId(seen.values(condition.faq_ids)?),
-        Some(Condition::Value(proto::ValueFilter { key, values })) => {
-            let values = seen.values(values)?;
-            let values = values.into_iter().map(|v| metadata_value(&key, v)).collect::<Result<_>>()?;
-            Filter::In { key, values }
+        if !values.is_empty() {
+            self.limits.within("number of values of the filter", self.values, FILTER_VALUES)?;
         }
-        Some(Condition::Range(proto::RangeFilter { key, min, max })) => range(key, min, max)?,
-        Some(Condition::Exists(condition)) => Filter::Exists { key: condition.key },
-        Some(Condition::All(filters)) => Filter::All(list(filters, seen)?),
-        Some(Condition::Any(filters)) => Filter::Any(list(filters, seen)?),
-        Some(Condition::Not(part)) => Filter::Not(Box::new(convert(*part, depth - 1, seen)?)),
-        None => return Err(Error::invalid("filter", "a condition", "a filter without one")),
-    })
+        self.limits.items("values of a condition of the filter", values, FILTER_VALUES)
+    }
+
+    /// `level` counts from 1.
+    fn convert(&mut self, message: proto::Filter, level: usize) -> Result<Filter, Refused> {
+        let most = self.limits.filter_depth;
+        if level > most {
+            let error = Error::invalid("filter", format!("at most {most} levels of nesting"), "a deeper one");
+            return Err(Refused::beyond(error, FILTER_DEPTH, most));
+        }
+        self.condition()?;
+        Ok(match message.condition {
+            Some(Condition::FaqId(condition)) => {
+                Filter::FaqId(self.values(condition.faq_ids).at("faq_ids").at("faq_id")?)
+            }
+            Some(Condition::Value(proto::ValueFilter { key, values })) => {
+                let values = self.values(values).at("values").at("value")?;
+                let value = |(place, value)| metadata_value(&key, value).at(format!("value.values[{place}]"));
+                let values = values.into_iter().enumerate().map(value).collect::<Result<_, Refused>>()?;
+                Filter::In { key, values }
+            }
+            Some(Condition::Range(proto::RangeFilter { key, min, max })) => range(key, min, max).at("range")?,
+            Some(Condition::Exists(condition)) => Filter::Exists { key: condition.key },
+            Some(Condition::All(filters)) => Filter::All(self.list(filters, level).at("all")?),
+            Some(Condition::Any(filters)) => Filter::Any(self.list(filters, level).at("any")?),
+            Some(Condition::Not(part)) => Filter::Not(Box::new(self.convert(*part, level + 1).at("not")?)),
+            None => return Err(Error::invalid("filter", "a condition", "a filter without one").into()),
+        })
+    }
+
+    fn list(&mut self, list: proto::FilterList, level: usize) -> Result<Vec<Filter>, Refused> {
+        let parts = list.filters.into_iter().enumerate();
+        parts.map(|(place, part)| self.convert(part, level + 1).at(format!("filters[{place}]"))).collect()
+    }
 }
 
-fn range(key: String, min: Option<f64>, max: Option<f64>) -> Result<Filter> {
+fn range(key: String, min: Option<f64>, max: Option<f64>) -> crate::Result<Filter> {
     let what = || format!("range of `{key}` in the filter");
     if [min, max].into_iter().flatten().any(f64::is_nan) {
         return Err(Error::invalid(what(), "numbers", "NaN"));
@@ -82,6 +89,10 @@ fn range(key: String, min: Option<f64>, max: Option<f64>) -> Result<Filter> {
 mod tests {
     use super::*;
 
+    fn filter(message: proto::Filter) -> Result<Filter, Refused> {
+        super::filter(message, &Limits::default())
+    }
+
     fn of(condition: Condition) -> proto::Filter {
         proto::Filter { condition: Some(condition) }
     }
@@ -96,17 +107,22 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        assert!(filter(nested(limits::FILTER_DEPTH)).is_ok());
-        let message = filter(nested(limits::FILTER_DEPTH + 1)).unwrap_err().to_string();
-        assert_eq!(message, "filter: expected at most 8 levels of nesting, received a deeper one");
+        assert!(filter(nested(8)).is_ok());
+        let message = filter(nested(8 + 1)).unwrap_err().to_string();
+        let expected = "filter: expected at most 8 levels of nesting, received a deeper one; the server's \
+            `--max-filter-depth` sets this limit";
+        assert_eq!(message, expected);
     }
 
     #[test]
     fn size_is_bounded_over_all_conditions() {
         let any = |filters| of(Condition::Any(proto::FilterList { filters }));
-        assert!(filter(any(vec![exists(); limits::FILTER_CONDITIONS - 1])).is_ok());
-        let message = filter(any(vec![exists(); limits::FILTER_CONDITIONS])).unwrap_err().to_string();
-        assert_eq!(message, "number of conditions of the filter: expected 1 to 1000, received 1001");
+        assert!(filter(any(vec![exists(); 1000 - 1])).is_ok());
+        let message = filter(any(vec![exists(); 1000])).unwrap_err().to_string();
+        assert!(
+            message.starts_with("number of conditions of the filter: expected 1 to 1000, received 1001; "),
+            "{message}"
+        );
         let faqs = |values| of(Condition::FaqId(proto::FaqIdFilter { faq_ids: vec!["f".to_owned(); values] }));
         assert!(filter(any(vec![faqs(2048), faqs(2048)])).is_ok());
         assert!(filter(any(vec![faqs(2048), faqs(2049)])).unwrap_err().to_string().contains("received 4097"));
@@ -126,6 +142,14 @@ mod tests {
             Filter::Range { key: key(), min: Some(1.0), max: None },
         ]);
         assert_eq!(filter(all).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_path() {
+        let value = of(Condition::Value(proto::ValueFilter { key: "k".to_owned(), values: vec![Default::default()] }));
+        let any = of(Condition::Any(proto::FilterList { filters: vec![exists(), value] }));
+        let refused = filter(of(Condition::Not(Box::new(any)))).unwrap_err();
+        assert_eq!(refused.field, "not.any.filters[1].value.values[0]");
     }
 
     #[test]

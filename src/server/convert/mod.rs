@@ -1,9 +1,11 @@
 //! From the wire's messages to the engine's types, checked on the way, and back.
 
 mod filter;
+mod mask;
 mod question;
 mod search;
 
 pub(super) use filter::filter;
+pub(super) use mask::ReadMask;
 pub(super) use question::{bank, quantisation, question, question_ids, question_message};
-pub(super) use search::{expand_request, generate_request, hit, paraphrase, query, search_request, timings};
+pub(super) use search::{expand_request, generate_request, hit, paraphrase, query, read_mask, search_request, timings};

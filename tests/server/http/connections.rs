@@ -51,7 +51,7 @@ async fn slow_headers_and_slow_hellos_end_the_connection() {
     for (what, took) in [("headers", a), ("hello", b), ("hello to gRPC", c)] {
         assert!(took < SHORT * 5, "{what}: {took:?}");
     }
-    connect(grpc).await.banks.list_banks(proto::ListBanksRequest {}).await.unwrap();
+    connect(grpc).await.banks.list_banks(proto::ListBanksRequest::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -95,11 +95,11 @@ async fn large_headers_are_refused() {
     let many = "x-a: b\r\n".repeat(1000);
     let answer = http.raw(format!("GET /v1/banks HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes()).await;
     assert_eq!(answer.unwrap().status, 431);
-    let mut request = tonic::Request::new(proto::ListBanksRequest {});
+    let mut request = tonic::Request::new(proto::ListBanksRequest::default());
     request.metadata_mut().insert("x-large", large.parse().unwrap());
     let mut client = served.client.clone();
     assert!(client.banks.list_banks(request).await.is_err());
-    client.banks.list_banks(proto::ListBanksRequest {}).await.unwrap();
+    client.banks.list_banks(proto::ListBanksRequest::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_thousand_idle_connections_take_little_and_hold_nobody_up() {
         }
     }
     let mut client = served.client.clone();
-    client.banks.list_banks(proto::ListBanksRequest {}).await.unwrap();
+    client.banks.list_banks(proto::ListBanksRequest::default()).await.unwrap();
     Http(served.http.unwrap()).get("/v1/banks").await.ok();
     let each = resident().saturating_sub(before) / open.len();
     assert!(each < 64 << 10, "{each} bytes for each connection");

@@ -88,5 +88,5 @@ async fn it_says_what_the_contract_says() {
     );
     let list = &document["paths"]["/v1/banks/{bank}/questions"]["get"]["parameters"];
     let names: Vec<_> = list.as_array().unwrap().iter().filter_map(|parameter| parameter["name"].as_str()).collect();
-    assert_eq!(names, ["bank", "pageSize", "pageToken"]);
+    assert_eq!(names, ["bank", "pageSize", "pageToken", "readMask"]);
 }

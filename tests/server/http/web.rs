@@ -39,7 +39,7 @@ async fn call(http: Http, path: &str, message: &impl Message) -> Answer {
 async fn a_page_calls_and_reads_streams() {
     let (served, http) = served().await;
     let ids = vec!["q3".to_owned()];
-    let get = proto::GetQuestionsRequest { bank: "faq".to_owned(), ids };
+    let get = proto::GetQuestionsRequest { bank: "faq".to_owned(), ids, read_mask: None };
     let answer = call(http, "/simbert.v1.QuestionService/GetQuestions", &get).await;
     let (messages, trailers) = frames(&answer);
     let reply = proto::GetQuestionsResponse::decode(messages[0]).unwrap();
@@ -63,7 +63,7 @@ async fn other_requests_for_a_call_are_refused() {
     let (_served, http) = served().await;
     let path = "/simbert.v1.BankService/ListBanks";
     http.post(path, "{}").await.assert_error(404, "NOT_FOUND", "/openapi.json");
-    let message = framed(&proto::ListBanksRequest {});
+    let message = framed(&proto::ListBanksRequest::default());
     let plain = http.send("POST", path, &[("content-type", "application/grpc")], &message).await;
     assert_eq!(plain.status, 400, "gRPC needs HTTP/2");
 }
@@ -72,7 +72,7 @@ async fn other_requests_for_a_call_are_refused() {
 async fn plain_grpc_is_answered_too() {
     let (_served, http) = served().await;
     let mut client = connect(http.0).await;
-    let banks = client.banks.list_banks(proto::ListBanksRequest {}).await.unwrap().into_inner().banks;
+    let banks = client.banks.list_banks(proto::ListBanksRequest::default()).await.unwrap().into_inner().banks;
     assert_eq!(banks[0].name, "faq");
     let nobody = client.banks.get_bank(proto::GetBankRequest { name: "nobody".to_owned() }).await;
     assert_status(nobody, Code::NotFound, "nobody");

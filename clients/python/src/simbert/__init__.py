@@ -35,6 +35,7 @@ from .errors import (
     Unknown,
 )
 from .filter import Filter
+from .limits import Limits
 from .paraphrase import Paraphrase, Paraphrases, Sampling, Written
 from .progress import ProgressLine
 from .question import Found, Page, Question, QuestionLike, Upserted
@@ -62,6 +63,7 @@ __all__ = [
     "Hit",
     "Internal",
     "InvalidArgument",
+    "Limits",
     "MaximumScore",
     "Model",
     "NotFound",

@@ -105,11 +105,13 @@ class AsyncClient:
     embed_array = _awaiting(embedding.embed_array)
     get_model = _awaiting(embedding.get_model)
 
-    async def list_questions(self, bank: str, *, page_size: int = 100) -> AsyncIterator[Question]:
+    async def list_questions(
+        self, bank: str, *, page_size: int = 100, fields: Sequence[str] | None = None
+    ) -> AsyncIterator[Question]:
         """Read all questions of a bank, ordered by id, as `Client.list_questions` does: `async for question in …`."""
         token = ""
         while True:
-            page = await self.list_page(bank, page_size=page_size, page_token=token)
+            page = await self.list_page(bank, page_size=page_size, page_token=token, fields=fields)
             for found in page.questions:
                 yield found
             token = page.next_page_token

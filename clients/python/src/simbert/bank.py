@@ -65,17 +65,24 @@ class Bank:
         )
 
 
-def create_bank(name: str, *, description: str = "", quantisation: Quantisation | None = None) -> Call[Bank]:
+def create_bank(
+    name: str, *, description: str = "", quantisation: Quantisation | None = None, allow_existing: bool = False
+) -> Call[Bank]:
     """Make an empty bank.
 
     `name` has 1 to 64 letters, digits, `_`, `-` or `.`, and does not start with `.`; `description` is at most 4 KiB;
-    `quantisation` is for good, and the server's choice if None. Never repeated by itself.
+    `quantisation` is for good, and the server's choice if None. `allow_existing` gives the bank that is there, with
+    what it holds, if it was made the same way; without that the call is never repeated by itself.
 
     Raises `AlreadyExists` and `InvalidArgument`.
     """
-    chosen = bank_pb2.QUANTISATION_UNSPECIFIED if quantisation is None else quantisation.value
-    request = bank_pb2.CreateBankRequest(name=name, description=description, quantisation=chosen)
-    return Call(BankServiceStub, "CreateBank", request, lambda reply: Bank.of(reply.bank), repeatable=False)
+    request = bank_pb2.CreateBankRequest(
+        name=name,
+        description=description,
+        quantisation=bank_pb2.QUANTISATION_UNSPECIFIED if quantisation is None else quantisation.value,
+        allow_existing=allow_existing,
+    )
+    return Call(BankServiceStub, "CreateBank", request, lambda reply: Bank.of(reply.bank), repeatable=allow_existing)
 
 
 def get_bank(name: str) -> Call[Bank]:
@@ -90,7 +97,10 @@ def list_banks() -> Call[list[Bank]]:
     return Call(BankServiceStub, "ListBanks", request, lambda reply: [Bank.of(bank) for bank in reply.banks])
 
 
-def delete_bank(name: str) -> Call[None]:
-    """Remove a bank and all that it holds, at once and for good. Raises `NotFound`. Never repeated by itself."""
-    request = bank_pb2.DeleteBankRequest(name=name)
-    return Call(BankServiceStub, "DeleteBank", request, lambda _: None, repeatable=False)
+def delete_bank(name: str, *, allow_missing: bool = False) -> Call[None]:
+    """Remove a bank and all that it holds, at once and for good.
+
+    Raises `NotFound` unless `allow_missing`, without which the call is never repeated by itself.
+    """
+    request = bank_pb2.DeleteBankRequest(name=name, allow_missing=allow_missing)
+    return Call(BankServiceStub, "DeleteBank", request, lambda _: None, repeatable=allow_missing)

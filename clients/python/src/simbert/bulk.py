@@ -31,6 +31,8 @@ class Failure:
     id: str
     #: What is wrong with it, as a sentence.
     reason: str
+    #: Which of its fields is wrong, such as `text` or `metadata["lang"]`; empty where it is not one alone.
+    field: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Upload:
             settled, base.inserted + reply.inserted, base.updated + reply.updated, base.failed + reply.failed
         )
         for failure in reply.failures:
-            self._fail(Failure(base.settled + failure.position, failure.id, failure.reason))
+            self._fail(Failure(base.settled + failure.position, failure.id, failure.reason, failure.field))
         if further:
             self._on_progress(self.progress)
         if self._on_failure == "raise" and self._failures:

@@ -117,14 +117,17 @@ class Client:
     embed_array = _blocking(embedding.embed_array)
     get_model = _blocking(embedding.get_model)
 
-    def list_questions(self, bank: str, *, page_size: int = 100) -> Iterator[Question]:
+    def list_questions(
+        self, bank: str, *, page_size: int = 100, fields: Sequence[str] | None = None
+    ) -> Iterator[Question]:
         """Read all questions of a bank, ordered by id, in pages of at most `page_size`, 1 to 1000.
 
-        Pages are read on the way, so what others write meanwhile may be among them. Raises `NotFound`.
+        Pages are read on the way, so what others write meanwhile may be among them. `fields` is as in
+        `get_questions`. Raises `NotFound`.
         """
         token = ""
         while True:
-            page = self.list_page(bank, page_size=page_size, page_token=token)
+            page = self.list_page(bank, page_size=page_size, page_token=token, fields=fields)
             yield from page.questions
             token = page.next_page_token
             if not token:

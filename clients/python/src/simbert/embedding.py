@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .call import Call
+from .limits import Limits
 from .v1 import embedding_pb2
 from .v1.embedding_pb2_grpc import EmbeddingServiceStub
 
@@ -23,6 +24,8 @@ class Model:
     fingerprint: str
     #: Width of a sentence vector.
     dimension: int
+    #: What calls may ask for.
+    limits: Limits
 
 
 def embed(texts: Iterable[str]) -> Call[list[list[float]]]:
@@ -51,9 +54,12 @@ def embed_array(texts: Iterable[str]) -> Call[numpy.typing.NDArray[numpy.float32
 
 
 def get_model() -> Call[Model]:
-    """Say which model is loaded."""
-    request = embedding_pb2.GetModelRequest()
-    return Call(EmbeddingServiceStub, "GetModel", request, lambda reply: Model(reply.fingerprint, reply.dimension))
+    """Say which model is loaded, and what calls may ask for."""
+
+    def read(reply: embedding_pb2.GetModelResponse) -> Model:
+        return Model(reply.fingerprint, reply.dimension, Limits.of(reply.limits))
+
+    return Call(EmbeddingServiceStub, "GetModel", embedding_pb2.GetModelRequest(), read)
 
 
 def _request(texts: Iterable[str]) -> embedding_pb2.EmbedRequest:

@@ -90,7 +90,7 @@ class ResourceExhausted(SimbertError):
 
 
 class FailedPrecondition(SimbertError):
-    """The bank's vectors come from another model than the one that the server has loaded."""
+    """The bank's vectors come from another model than the server's, or that model cannot do what was asked."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import overload
 
 from .call import Call
@@ -89,12 +89,14 @@ class Written:
     paraphrases: list[Paraphrase]
     #: Why it failed; None if it did not.
     failure: str | None
+    timings: Timings = field(default_factory=Timings, repr=False, compare=False)
 
     @classmethod
     def of(cls, message: paraphrase_pb2.GenerateManyResponse) -> Written:
         """Read the message."""
         failure = message.failure if message.HasField("failure") else None
-        return cls(message.position, [Paraphrase.of(part) for part in message.paraphrases], failure)
+        paraphrases = [Paraphrase.of(part) for part in message.paraphrases]
+        return cls(message.position, paraphrases, failure, Timings.of(message.timings))
 
 
 def many(

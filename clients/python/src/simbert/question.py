@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from .call import Call
 from .metadata import Value, value_message, value_of
+from .timings import Timings
 from .v1 import question_pb2
 from .v1.question_pb2_grpc import QuestionServiceStub
 
@@ -69,6 +72,7 @@ class Upserted:
     inserted: int
     #: Questions that replaced another.
     updated: int
+    timings: Timings = field(default_factory=Timings, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Found:
     questions: list[Question]
     #: Those that are not, in the order asked for.
     missing_ids: list[str]
+    timings: Timings = field(default_factory=Timings, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class Page:
     questions: list[Question]
     #: Asks for the next page; empty when this is the last.
     next_page_token: str
+    timings: Timings = field(default_factory=Timings, repr=False, compare=False)
 
 
 def upsert_questions(bank: str, questions: Iterable[QuestionLike]) -> Call[Upserted]:
@@ -98,7 +104,11 @@ def upsert_questions(bank: str, questions: Iterable[QuestionLike]) -> Call[Upser
     Raises `NotFound` and `InvalidArgument`.
     """
     request = question_pb2.UpsertQuestionsRequest(bank=bank, questions=map(question_message, questions))
-    return Call(QuestionServiceStub, "UpsertQuestions", request, lambda reply: Upserted(reply.inserted, reply.updated))
+
+    def read(reply: question_pb2.UpsertQuestionsResponse) -> Upserted:
+        return Upserted(reply.inserted, reply.updated, Timings.of(reply.timings))
+
+    return Call(QuestionServiceStub, "UpsertQuestions", request, read)
 
 
 def delete_questions(bank: str, ids: Iterable[str]) -> Call[int]:
@@ -110,28 +120,46 @@ def delete_questions(bank: str, ids: Iterable[str]) -> Call[int]:
     return Call(QuestionServiceStub, "DeleteQuestions", request, lambda reply: int(reply.deleted))
 
 
-def get_questions(bank: str, ids: Iterable[str]) -> Call[Found]:
-    """Read 1 to 1024 questions by id. Raises `NotFound` if there is no such bank."""
-    request = question_pb2.GetQuestionsRequest(bank=bank, ids=_several(ids))
+def get_questions(bank: str, ids: Iterable[str], *, fields: Iterable[str] | None = None) -> Call[Found]:
+    """Read 1 to 1024 questions by id.
+
+    `fields` says what to read of each besides its id: `text`, `faq_id`, `answer`, `metadata`; all if None. What is not
+    among them is empty. Raises `NotFound` if there is no such bank.
+    """
+    request = question_pb2.GetQuestionsRequest(bank=bank, ids=_several(ids), read_mask=read_mask(fields))
 
     def read(reply: question_pb2.GetQuestionsResponse) -> Found:
-        return Found([Question.of(question) for question in reply.questions], list(reply.missing_ids))
+        found = [Question.of(question) for question in reply.questions]
+        return Found(found, list(reply.missing_ids), Timings.of(reply.timings))
 
     return Call(QuestionServiceStub, "GetQuestions", request, read)
 
 
-def list_page(bank: str, *, page_size: int | None = None, page_token: str = "") -> Call[Page]:
+def list_page(
+    bank: str, *, page_size: int | None = None, page_token: str = "", fields: Iterable[str] | None = None
+) -> Call[Page]:
     """Read one page of a bank's questions, ordered by id. `list_questions` reads all.
 
     `page_size` is the most questions of the page, 1 to 1000, and 100 if None; a page of large questions may have fewer.
-    `page_token` is the page before's `next_page_token`; empty for the first. Raises `NotFound`.
+    `page_token` is the page before's `next_page_token`; empty for the first. `fields` is as in `get_questions`. Raises
+    `NotFound`, and `InvalidArgument` for a token that is none.
     """
-    request = question_pb2.ListQuestionsRequest(bank=bank, page_size=page_size, page_token=page_token)
+    request = question_pb2.ListQuestionsRequest(
+        bank=bank, page_size=page_size, page_token=page_token, read_mask=read_mask(fields)
+    )
 
     def read(reply: question_pb2.ListQuestionsResponse) -> Page:
-        return Page([Question.of(question) for question in reply.questions], reply.next_page_token)
+        page = [Question.of(question) for question in reply.questions]
+        return Page(page, reply.next_page_token, Timings.of(reply.timings))
 
     return Call(QuestionServiceStub, "ListQuestions", request, read)
+
+
+def read_mask(fields: Iterable[str] | None) -> FieldMask | None:
+    """The message that names fields; `id` among them, since a mask without paths would mean all."""
+    if isinstance(fields, str):
+        raise TypeError("fields: expected a list of names, received one text")
+    return None if fields is None else FieldMask(paths=["id", *fields])
 
 
 def _several(ids: Iterable[str]) -> Iterable[str]:

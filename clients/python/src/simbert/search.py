@@ -9,7 +9,7 @@ from typing import TypeAlias, overload
 from .call import Call
 from .filter import Filter
 from .paraphrase import Paraphrase, Sampling
-from .question import Question
+from .question import Question, read_mask
 from .timings import Timings
 from .v1 import embedding_pb2, search_pb2
 from .v1.search_pb2_grpc import SearchServiceStub
@@ -101,16 +101,18 @@ def search(
     min_probability: float | None = None,
     group_by_faq: bool = False,
     exact: bool = False,
+    fields: Iterable[str] | None = None,
 ) -> Call[SearchResult]:
     """Find the questions of a bank that mean the same as `query`: a text, or a sentence vector.
 
     `k` is the most hits, 1 to 1000, and 10 if None. `filter` says which questions may be found. `min_score` leaves out
     hits with a lower cosine, -1 to 1, and `min_probability` less likely ones, 0 to 1. `group_by_faq` keeps the best hit
     of each FAQ id. `exact` compares with every vector instead of walking the graph: slower, and misses nothing.
+    `fields` says what comes with each hit of its question besides the id: `text`, `faq_id`, `answer`, `metadata`; all if None.
 
     Raises `NotFound`, and `InvalidArgument` also for `min_probability` where the model has no calibration.
     """
-    options = _options(k, filter, min_score, min_probability, group_by_faq, exact)
+    options = _options(k, filter, min_score, min_probability, group_by_faq, exact, fields)
     request = search_pb2.SearchRequest(bank=bank, query=_query(query), options=options)
     return Call(SearchServiceStub, "Search", request, SearchResult.of)
 
@@ -125,6 +127,7 @@ def batch_search(
     min_probability: float | None = None,
     group_by_faq: bool = False,
     exact: bool = False,
+    fields: Iterable[str] | None = None,
 ) -> Call[list[SearchResult]]:
     """Look 1 to 256 queries up with the same options, as in `search`: cheaper than many calls.
 
@@ -132,7 +135,7 @@ def batch_search(
     """
     if isinstance(queries, str):
         raise TypeError("queries: expected a list of queries, received one text")
-    options = _options(k, filter, min_score, min_probability, group_by_faq, exact)
+    options = _options(k, filter, min_score, min_probability, group_by_faq, exact, fields)
     request = search_pb2.BatchSearchRequest(bank=bank, queries=map(_query, queries), options=options)
     return Call(SearchServiceStub, "BatchSearch", request, lambda reply: [SearchResult.of(r) for r in reply.results])
 
@@ -147,6 +150,7 @@ def expanded_search(
     min_probability: float | None = None,
     group_by_faq: bool = False,
     exact: bool = False,
+    fields: Iterable[str] | None = None,
     phrases: int | None = None,
     sampling: Sampling | None = None,
     fusion: ReciprocalRank | MaximumScore | None = None,
@@ -159,7 +163,7 @@ def expanded_search(
     request = search_pb2.ExpandedSearchRequest(
         bank=bank,
         text=text,
-        options=_options(k, filter, min_score, min_probability, group_by_faq, exact),
+        options=_options(k, filter, min_score, min_probability, group_by_faq, exact, fields),
         phrases=phrases,
         sampling=None if sampling is None else sampling.message(),
     )
@@ -188,6 +192,7 @@ def _options(
     min_probability: float | None,
     group_by_faq: bool,
     exact: bool,
+    fields: Iterable[str] | None,
 ) -> search_pb2.SearchOptions:
     return search_pb2.SearchOptions(
         k=k,
@@ -196,4 +201,5 @@ def _options(
         min_probability=min_probability,
         group_by_faq=group_by_faq,
         exact=exact,
+        read_mask=read_mask(fields),
     )

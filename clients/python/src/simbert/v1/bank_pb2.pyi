@@ -45,14 +45,16 @@ class Bank(_message.Message):
     def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., questions: _Optional[int] = ..., faqs: _Optional[int] = ..., dimension: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., bytes_on_disk: _Optional[int] = ..., questions_in_graph: _Optional[int] = ..., quantisation: _Optional[_Union[Quantisation, str]] = ..., index_bytes: _Optional[int] = ..., damaged_graphs: _Optional[int] = ...) -> None: ...
 
 class CreateBankRequest(_message.Message):
-    __slots__ = ("name", "description", "quantisation")
+    __slots__ = ("name", "description", "quantisation", "allow_existing")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     QUANTISATION_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_EXISTING_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     quantisation: Quantisation
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., quantisation: _Optional[_Union[Quantisation, str]] = ...) -> None: ...
+    allow_existing: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., quantisation: _Optional[_Union[Quantisation, str]] = ..., allow_existing: bool = ...) -> None: ...
 
 class CreateBankResponse(_message.Message):
     __slots__ = ("bank",)
@@ -73,20 +75,28 @@ class GetBankResponse(_message.Message):
     def __init__(self, bank: _Optional[_Union[Bank, _Mapping]] = ...) -> None: ...
 
 class ListBanksRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListBanksResponse(_message.Message):
-    __slots__ = ("banks",)
+    __slots__ = ("banks", "next_page_token")
     BANKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     banks: _containers.RepeatedCompositeFieldContainer[Bank]
-    def __init__(self, banks: _Optional[_Iterable[_Union[Bank, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, banks: _Optional[_Iterable[_Union[Bank, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteBankRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "allow_missing")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    allow_missing: bool
+    def __init__(self, name: _Optional[str] = ..., allow_missing: bool = ...) -> None: ...
 
 class DeleteBankResponse(_message.Message):
     __slots__ = ()

@@ -72,7 +72,8 @@ class BankServiceServicer(object):
     """
 
     def CreateBank(self, request, context):
-        """Makes an empty bank. ALREADY_EXISTS when there is one of this name.
+        """Makes an empty bank. ALREADY_EXISTS when there is one of this name, unless `allow_existing` says that it will do. So a
+        call whose reply was lost is made again with `allow_existing`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,14 +87,16 @@ class BankServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListBanks(self, request, context):
-        """Describes all banks, ordered by name; with an API key that is for some banks, those of them that are there.
+        """Describes all banks, ordered by name, in pages where they are asked for; with an API key that is for some banks, those
+        of them that are there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBank(self, request, context):
-        """Removes a bank and all that it holds, at once and for good. NOT_FOUND when there is none of this name.
+        """Removes a bank and all that it holds, at once and for good. NOT_FOUND when there is none of this name, unless
+        `allow_missing` says that this will do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

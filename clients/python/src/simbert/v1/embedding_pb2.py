@@ -22,28 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from simbert.v1 import limits_pb2 as simbert_dot_v1_dot_limits__pb2
 from simbert.v1 import timings_pb2 as simbert_dot_v1_dot_timings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asimbert/v1/embedding.proto\x12\nsimbert.v1\x1a\x18simbert/v1/timings.proto\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x1d\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\"Z\n\rEmbedResponse\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.simbert.v1.Vector\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"\x11\n\x0fGetModelRequest\"b\n\x10GetModelResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\r\x12&\n\x05\x63\x61\x63he\x18\x03 \x01(\x0b\x32\x17.simbert.v1.VectorCache\"L\n\x0bVectorCache\x12\x0c\n\x04hits\x18\x01 \x01(\x04\x12\x0e\n\x06misses\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x04\x32\x97\x01\n\x10\x45mbeddingService\x12<\n\x05\x45mbed\x12\x18.simbert.v1.EmbedRequest\x1a\x19.simbert.v1.EmbedResponse\x12\x45\n\x08GetModel\x12\x1b.simbert.v1.GetModelRequest\x1a\x1c.simbert.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asimbert/v1/embedding.proto\x12\nsimbert.v1\x1a\x17simbert/v1/limits.proto\x1a\x18simbert/v1/timings.proto\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x1d\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\"Z\n\rEmbedResponse\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.simbert.v1.Vector\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"\x11\n\x0fGetModelRequest\"\x86\x01\n\x10GetModelResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\r\x12&\n\x05\x63\x61\x63he\x18\x03 \x01(\x0b\x32\x17.simbert.v1.VectorCache\x12\"\n\x06limits\x18\x04 \x01(\x0b\x32\x12.simbert.v1.Limits\"L\n\x0bVectorCache\x12\x0c\n\x04hits\x18\x01 \x01(\x04\x12\x0e\n\x06misses\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x04\x32\x97\x01\n\x10\x45mbeddingService\x12<\n\x05\x45mbed\x12\x18.simbert.v1.EmbedRequest\x1a\x19.simbert.v1.EmbedResponse\x12\x45\n\x08GetModel\x12\x1b.simbert.v1.GetModelRequest\x1a\x1c.simbert.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simbert.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VECTOR']._serialized_start=68
-  _globals['_VECTOR']._serialized_end=92
-  _globals['_EMBEDREQUEST']._serialized_start=94
-  _globals['_EMBEDREQUEST']._serialized_end=123
-  _globals['_EMBEDRESPONSE']._serialized_start=125
-  _globals['_EMBEDRESPONSE']._serialized_end=215
-  _globals['_GETMODELREQUEST']._serialized_start=217
-  _globals['_GETMODELREQUEST']._serialized_end=234
-  _globals['_GETMODELRESPONSE']._serialized_start=236
-  _globals['_GETMODELRESPONSE']._serialized_end=334
-  _globals['_VECTORCACHE']._serialized_start=336
-  _globals['_VECTORCACHE']._serialized_end=412
-  _globals['_EMBEDDINGSERVICE']._serialized_start=415
-  _globals['_EMBEDDINGSERVICE']._serialized_end=566
+  _globals['_VECTOR']._serialized_start=93
+  _globals['_VECTOR']._serialized_end=117
+  _globals['_EMBEDREQUEST']._serialized_start=119
+  _globals['_EMBEDREQUEST']._serialized_end=148
+  _globals['_EMBEDRESPONSE']._serialized_start=150
+  _globals['_EMBEDRESPONSE']._serialized_end=240
+  _globals['_GETMODELREQUEST']._serialized_start=242
+  _globals['_GETMODELREQUEST']._serialized_end=259
+  _globals['_GETMODELRESPONSE']._serialized_start=262
+  _globals['_GETMODELRESPONSE']._serialized_end=396
+  _globals['_VECTORCACHE']._serialized_start=398
+  _globals['_VECTORCACHE']._serialized_end=474
+  _globals['_EMBEDDINGSERVICE']._serialized_start=477
+  _globals['_EMBEDDINGSERVICE']._serialized_end=628
 # @@protoc_insertion_point(module_scope)

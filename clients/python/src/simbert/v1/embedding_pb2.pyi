@@ -1,3 +1,4 @@
+from simbert.v1 import limits_pb2 as _limits_pb2
 from simbert.v1 import timings_pb2 as _timings_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -32,14 +33,16 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("fingerprint", "dimension", "cache")
+    __slots__ = ("fingerprint", "dimension", "cache", "limits")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     dimension: int
     cache: VectorCache
-    def __init__(self, fingerprint: _Optional[str] = ..., dimension: _Optional[int] = ..., cache: _Optional[_Union[VectorCache, _Mapping]] = ...) -> None: ...
+    limits: _limits_pb2.Limits
+    def __init__(self, fingerprint: _Optional[str] = ..., dimension: _Optional[int] = ..., cache: _Optional[_Union[VectorCache, _Mapping]] = ..., limits: _Optional[_Union[_limits_pb2.Limits, _Mapping]] = ...) -> None: ...
 
 class VectorCache(_message.Message):
     __slots__ = ("hits", "misses", "bytes", "capacity")

@@ -59,7 +59,7 @@ class EmbeddingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Says which model is loaded.
+        """Says which model is loaded, and what calls may ask for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

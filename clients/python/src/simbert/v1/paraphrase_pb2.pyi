@@ -68,11 +68,13 @@ class GenerateManyRequest(_message.Message):
     def __init__(self, texts: _Optional[_Iterable[str]] = ..., k: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., min_score: _Optional[float] = ...) -> None: ...
 
 class GenerateManyResponse(_message.Message):
-    __slots__ = ("position", "paraphrases", "failure")
+    __slots__ = ("position", "paraphrases", "failure", "timings")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PARAPHRASES_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
     position: int
     paraphrases: _containers.RepeatedCompositeFieldContainer[Paraphrase]
     failure: str
-    def __init__(self, position: _Optional[int] = ..., paraphrases: _Optional[_Iterable[_Union[Paraphrase, _Mapping]]] = ..., failure: _Optional[str] = ...) -> None: ...
+    timings: _timings_pb2.Timings
+    def __init__(self, position: _Optional[int] = ..., paraphrases: _Optional[_Iterable[_Union[Paraphrase, _Mapping]]] = ..., failure: _Optional[str] = ..., timings: _Optional[_Union[_timings_pb2.Timings, _Mapping]] = ...) -> None: ...

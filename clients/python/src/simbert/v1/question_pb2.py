@@ -22,9 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from simbert.v1 import timings_pb2 as simbert_dot_v1_dot_timings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simbert/v1/question.proto\x12\nsimbert.v1\"I\n\rMetadataValue\x12\x0e\n\x04\x66lag\x18\x01 \x01(\x08H\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"\xe6\x01\n\x08Question\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x06\x66\x61q_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x61nswer\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x34\n\x08metadata\x18\x05 \x03(\x0b\x32\".simbert.v1.Question.MetadataEntry\x1aJ\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.simbert.v1.MetadataValue:\x02\x38\x01\x42\t\n\x07_faq_idB\t\n\x07_answer\"O\n\x16UpsertQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\'\n\tquestions\x18\x02 \x03(\x0b\x32\x14.simbert.v1.Question\"<\n\x17UpsertQuestionsResponse\x12\x10\n\x08inserted\x18\x01 \x01(\x04\x12\x0f\n\x07updated\x18\x02 \x01(\x04\"S\n\x1a\x42ulkUpsertQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\'\n\tquestions\x18\x02 \x03(\x0b\x32\x14.simbert.v1.Question\"?\n\x0fQuestionFailure\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x90\x01\n\x1b\x42ulkUpsertQuestionsResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x04\x12\x10\n\x08inserted\x18\x02 \x01(\x04\x12\x0f\n\x07updated\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x04\x12-\n\x08\x66\x61ilures\x18\x05 \x03(\x0b\x32\x1b.simbert.v1.QuestionFailure\"3\n\x16\x44\x65leteQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\"*\n\x17\x44\x65leteQuestionsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x04\"0\n\x13GetQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\"T\n\x14GetQuestionsResponse\x12\'\n\tquestions\x18\x01 \x03(\x0b\x32\x14.simbert.v1.Question\x12\x13\n\x0bmissing_ids\x18\x02 \x03(\t\"^\n\x14ListQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x16\n\tpage_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\tB\x0c\n\n_page_size\"Y\n\x15ListQuestionsResponse\x12\'\n\tquestions\x18\x01 \x03(\x0b\x32\x14.simbert.v1.Question\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\x03\n\x0fQuestionService\x12Z\n\x0fUpsertQuestions\x12\".simbert.v1.UpsertQuestionsRequest\x1a#.simbert.v1.UpsertQuestionsResponse\x12j\n\x13\x42ulkUpsertQuestions\x12&.simbert.v1.BulkUpsertQuestionsRequest\x1a\'.simbert.v1.BulkUpsertQuestionsResponse(\x01\x30\x01\x12Z\n\x0f\x44\x65leteQuestions\x12\".simbert.v1.DeleteQuestionsRequest\x1a#.simbert.v1.DeleteQuestionsResponse\x12Q\n\x0cGetQuestions\x12\x1f.simbert.v1.GetQuestionsRequest\x1a .simbert.v1.GetQuestionsResponse\x12T\n\rListQuestions\x12 .simbert.v1.ListQuestionsRequest\x1a!.simbert.v1.ListQuestionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19simbert/v1/question.proto\x12\nsimbert.v1\x1a google/protobuf/field_mask.proto\x1a\x18simbert/v1/timings.proto\"I\n\rMetadataValue\x12\x0e\n\x04\x66lag\x18\x01 \x01(\x08H\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"\xe6\x01\n\x08Question\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x06\x66\x61q_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x61nswer\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x34\n\x08metadata\x18\x05 \x03(\x0b\x32\".simbert.v1.Question.MetadataEntry\x1aJ\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.simbert.v1.MetadataValue:\x02\x38\x01\x42\t\n\x07_faq_idB\t\n\x07_answer\"O\n\x16UpsertQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\'\n\tquestions\x18\x02 \x03(\x0b\x32\x14.simbert.v1.Question\"b\n\x17UpsertQuestionsResponse\x12\x10\n\x08inserted\x18\x01 \x01(\x04\x12\x0f\n\x07updated\x18\x02 \x01(\x04\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.simbert.v1.Timings\"S\n\x1a\x42ulkUpsertQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\'\n\tquestions\x18\x02 \x03(\x0b\x32\x14.simbert.v1.Question\"N\n\x0fQuestionFailure\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\"\xb6\x01\n\x1b\x42ulkUpsertQuestionsResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x04\x12\x10\n\x08inserted\x18\x02 \x01(\x04\x12\x0f\n\x07updated\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x04\x12-\n\x08\x66\x61ilures\x18\x05 \x03(\x0b\x32\x1b.simbert.v1.QuestionFailure\x12$\n\x07timings\x18\x06 \x01(\x0b\x32\x13.simbert.v1.Timings\"3\n\x16\x44\x65leteQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\"P\n\x17\x44\x65leteQuestionsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x04\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"_\n\x13GetQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\x12-\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"z\n\x14GetQuestionsResponse\x12\'\n\tquestions\x18\x01 \x03(\x0b\x32\x14.simbert.v1.Question\x12\x13\n\x0bmissing_ids\x18\x02 \x03(\t\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.simbert.v1.Timings\"\x8d\x01\n\x14ListQuestionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x16\n\tpage_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\x12-\n\tread_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x0c\n\n_page_size\"\x7f\n\x15ListQuestionsResponse\x12\'\n\tquestions\x18\x01 \x03(\x0b\x32\x14.simbert.v1.Question\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.simbert.v1.Timings2\xde\x03\n\x0fQuestionService\x12Z\n\x0fUpsertQuestions\x12\".simbert.v1.UpsertQuestionsRequest\x1a#.simbert.v1.UpsertQuestionsResponse\x12j\n\x13\x42ulkUpsertQuestions\x12&.simbert.v1.BulkUpsertQuestionsRequest\x1a\'.simbert.v1.BulkUpsertQuestionsResponse(\x01\x30\x01\x12Z\n\x0f\x44\x65leteQuestions\x12\".simbert.v1.DeleteQuestionsRequest\x1a#.simbert.v1.DeleteQuestionsResponse\x12Q\n\x0cGetQuestions\x12\x1f.simbert.v1.GetQuestionsRequest\x1a .simbert.v1.GetQuestionsResponse\x12T\n\rListQuestions\x12 .simbert.v1.ListQuestionsRequest\x1a!.simbert.v1.ListQuestionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,34 +35,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUESTION_METADATAENTRY']._loaded_options = None
   _globals['_QUESTION_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_METADATAVALUE']._serialized_start=41
-  _globals['_METADATAVALUE']._serialized_end=114
-  _globals['_QUESTION']._serialized_start=117
-  _globals['_QUESTION']._serialized_end=347
-  _globals['_QUESTION_METADATAENTRY']._serialized_start=251
-  _globals['_QUESTION_METADATAENTRY']._serialized_end=325
-  _globals['_UPSERTQUESTIONSREQUEST']._serialized_start=349
-  _globals['_UPSERTQUESTIONSREQUEST']._serialized_end=428
-  _globals['_UPSERTQUESTIONSRESPONSE']._serialized_start=430
-  _globals['_UPSERTQUESTIONSRESPONSE']._serialized_end=490
-  _globals['_BULKUPSERTQUESTIONSREQUEST']._serialized_start=492
-  _globals['_BULKUPSERTQUESTIONSREQUEST']._serialized_end=575
-  _globals['_QUESTIONFAILURE']._serialized_start=577
-  _globals['_QUESTIONFAILURE']._serialized_end=640
-  _globals['_BULKUPSERTQUESTIONSRESPONSE']._serialized_start=643
-  _globals['_BULKUPSERTQUESTIONSRESPONSE']._serialized_end=787
-  _globals['_DELETEQUESTIONSREQUEST']._serialized_start=789
-  _globals['_DELETEQUESTIONSREQUEST']._serialized_end=840
-  _globals['_DELETEQUESTIONSRESPONSE']._serialized_start=842
-  _globals['_DELETEQUESTIONSRESPONSE']._serialized_end=884
-  _globals['_GETQUESTIONSREQUEST']._serialized_start=886
-  _globals['_GETQUESTIONSREQUEST']._serialized_end=934
-  _globals['_GETQUESTIONSRESPONSE']._serialized_start=936
-  _globals['_GETQUESTIONSRESPONSE']._serialized_end=1020
-  _globals['_LISTQUESTIONSREQUEST']._serialized_start=1022
-  _globals['_LISTQUESTIONSREQUEST']._serialized_end=1116
-  _globals['_LISTQUESTIONSRESPONSE']._serialized_start=1118
-  _globals['_LISTQUESTIONSRESPONSE']._serialized_end=1207
-  _globals['_QUESTIONSERVICE']._serialized_start=1210
-  _globals['_QUESTIONSERVICE']._serialized_end=1688
+  _globals['_METADATAVALUE']._serialized_start=101
+  _globals['_METADATAVALUE']._serialized_end=174
+  _globals['_QUESTION']._serialized_start=177
+  _globals['_QUESTION']._serialized_end=407
+  _globals['_QUESTION_METADATAENTRY']._serialized_start=311
+  _globals['_QUESTION_METADATAENTRY']._serialized_end=385
+  _globals['_UPSERTQUESTIONSREQUEST']._serialized_start=409
+  _globals['_UPSERTQUESTIONSREQUEST']._serialized_end=488
+  _globals['_UPSERTQUESTIONSRESPONSE']._serialized_start=490
+  _globals['_UPSERTQUESTIONSRESPONSE']._serialized_end=588
+  _globals['_BULKUPSERTQUESTIONSREQUEST']._serialized_start=590
+  _globals['_BULKUPSERTQUESTIONSREQUEST']._serialized_end=673
+  _globals['_QUESTIONFAILURE']._serialized_start=675
+  _globals['_QUESTIONFAILURE']._serialized_end=753
+  _globals['_BULKUPSERTQUESTIONSRESPONSE']._serialized_start=756
+  _globals['_BULKUPSERTQUESTIONSRESPONSE']._serialized_end=938
+  _globals['_DELETEQUESTIONSREQUEST']._serialized_start=940
+  _globals['_DELETEQUESTIONSREQUEST']._serialized_end=991
+  _globals['_DELETEQUESTIONSRESPONSE']._serialized_start=993
+  _globals['_DELETEQUESTIONSRESPONSE']._serialized_end=1073
+  _globals['_GETQUESTIONSREQUEST']._serialized_start=1075
+  _globals['_GETQUESTIONSREQUEST']._serialized_end=1170
+  _globals['_GETQUESTIONSRESPONSE']._serialized_start=1172
+  _globals['_GETQUESTIONSRESPONSE']._serialized_end=1294
+  _globals['_LISTQUESTIONSREQUEST']._serialized_start=1297
+  _globals['_LISTQUESTIONSREQUEST']._serialized_end=1438
+  _globals['_LISTQUESTIONSRESPONSE']._serialized_start=1440
+  _globals['_LISTQUESTIONSRESPONSE']._serialized_end=1567
+  _globals['_QUESTIONSERVICE']._serialized_start=1570
+  _globals['_QUESTIONSERVICE']._serialized_end=2048
 # @@protoc_insertion_point(module_scope)

@@ -68,7 +68,7 @@ class QuestionServiceServicer(object):
 
     def UpsertQuestions(self, request, context):
         """Encodes and writes questions, all or none of them. A question whose id is there already is replaced;
-        of several with one id the last wins.
+        of several with one id the last wins. Made again, the call changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,7 +79,9 @@ class QuestionServiceServicer(object):
         batch it is writing. A bad question is reported and left out while the rest goes on. After each batch the
         server answers how far it has come; a caller that loses the connection goes on after the last `settled`.
         Read the replies while writing: a server whose replies are not read stops reading, too.
-        When the server shuts down it finishes the batch, answers, and ends the stream with UNAVAILABLE.
+        When the server shuts down it finishes the batch, answers, and ends the stream with UNAVAILABLE; so it does when no
+        message has come for long (10 minutes by default). A message above the limit ends the stream with OUT_OF_RANGE, once
+        all before it is settled. Whatever ends the stream early, its ErrorInfo names under `settled` how far it came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,55 +22,56 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from simbert.v1 import embedding_pb2 as simbert_dot_v1_dot_embedding__pb2
 from simbert.v1 import paraphrase_pb2 as simbert_dot_v1_dot_paraphrase__pb2
 from simbert.v1 import question_pb2 as simbert_dot_v1_dot_question__pb2
 from simbert.v1 import timings_pb2 as simbert_dot_v1_dot_timings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simbert/v1/search.proto\x12\nsimbert.v1\x1a\x1asimbert/v1/embedding.proto\x1a\x1bsimbert/v1/paraphrase.proto\x1a\x19simbert/v1/question.proto\x1a\x18simbert/v1/timings.proto\"E\n\x05Query\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12$\n\x06vector\x18\x02 \x01(\x0b\x32\x12.simbert.v1.VectorH\x00\x42\x06\n\x04kind\"\xc6\x01\n\rSearchOptions\x12\x0e\n\x01k\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x12.simbert.v1.Filter\x12\x16\n\tmin_score\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x0cgroup_by_faq\x18\x04 \x01(\x08\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x1c\n\x0fmin_probability\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x04\n\x02_kB\x0c\n\n_min_scoreB\x12\n\x10_min_probability\"\xb1\x02\n\x06\x46ilter\x12)\n\x06\x66\x61q_id\x18\x01 \x01(\x0b\x32\x17.simbert.v1.FaqIdFilterH\x00\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x17.simbert.v1.ValueFilterH\x00\x12(\n\x05range\x18\x03 \x01(\x0b\x32\x17.simbert.v1.RangeFilterH\x00\x12*\n\x06\x65xists\x18\x04 \x01(\x0b\x32\x18.simbert.v1.ExistsFilterH\x00\x12%\n\x03\x61ll\x18\x05 \x01(\x0b\x32\x16.simbert.v1.FilterListH\x00\x12%\n\x03\x61ny\x18\x06 \x01(\x0b\x32\x16.simbert.v1.FilterListH\x00\x12!\n\x03not\x18\x07 \x01(\x0b\x32\x12.simbert.v1.FilterH\x00\x42\x0b\n\tcondition\"\x1e\n\x0b\x46\x61qIdFilter\x12\x0f\n\x07\x66\x61q_ids\x18\x01 \x03(\t\"E\n\x0bValueFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x06values\x18\x02 \x03(\x0b\x32\x19.simbert.v1.MetadataValue\"N\n\x0bRangeFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x03min\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"\x1b\n\x0c\x45xistsFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\"1\n\nFilterList\x12#\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x12.simbert.v1.Filter\"\x9a\x01\n\x03Hit\x12&\n\x08question\x18\x01 \x01(\x0b\x32\x14.simbert.v1.Question\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x12\n\nrank_score\x18\x03 \x01(\x02\x12\x13\n\x06phrase\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0bprobability\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\t\n\x07_phraseB\x0e\n\x0c_probability\"k\n\rSearchRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12 \n\x05query\x18\x02 \x01(\x0b\x32\x11.simbert.v1.Query\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.simbert.v1.SearchOptions\"U\n\x0eSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.simbert.v1.Hit\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"r\n\x12\x42\x61tchSearchRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x03(\x0b\x32\x11.simbert.v1.Query\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.simbert.v1.SearchOptions\"S\n\x0cSearchResult\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.simbert.v1.Hit\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"@\n\x13\x42\x61tchSearchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.simbert.v1.SearchResult\",\n\x14ReciprocalRankFusion\x12\x0e\n\x01k\x18\x01 \x01(\x02H\x00\x88\x01\x01\x42\x04\n\x02_k\"\x14\n\x12MaximumScoreFusion\"\xa9\x02\n\x15\x45xpandedSearchRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.simbert.v1.SearchOptions\x12\x14\n\x07phrases\x18\x04 \x01(\rH\x01\x88\x01\x01\x12&\n\x08sampling\x18\x05 \x01(\x0b\x32\x14.simbert.v1.Sampling\x12;\n\x0freciprocal_rank\x18\x06 \x01(\x0b\x32 .simbert.v1.ReciprocalRankFusionH\x00\x12\x37\n\rmaximum_score\x18\x07 \x01(\x0b\x32\x1e.simbert.v1.MaximumScoreFusionH\x00\x42\x08\n\x06\x66usionB\n\n\x08_phrases\"\x86\x01\n\x16\x45xpandedSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.simbert.v1.Hit\x12\'\n\x07phrases\x18\x02 \x03(\x0b\x32\x16.simbert.v1.Paraphrase\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.simbert.v1.Timings2\xf9\x01\n\rSearchService\x12?\n\x06Search\x12\x19.simbert.v1.SearchRequest\x1a\x1a.simbert.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.simbert.v1.BatchSearchRequest\x1a\x1f.simbert.v1.BatchSearchResponse\x12W\n\x0e\x45xpandedSearch\x12!.simbert.v1.ExpandedSearchRequest\x1a\".simbert.v1.ExpandedSearchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simbert/v1/search.proto\x12\nsimbert.v1\x1a google/protobuf/field_mask.proto\x1a\x1asimbert/v1/embedding.proto\x1a\x1bsimbert/v1/paraphrase.proto\x1a\x19simbert/v1/question.proto\x1a\x18simbert/v1/timings.proto\"E\n\x05Query\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12$\n\x06vector\x18\x02 \x01(\x0b\x32\x12.simbert.v1.VectorH\x00\x42\x06\n\x04kind\"\xf5\x01\n\rSearchOptions\x12\x0e\n\x01k\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x12.simbert.v1.Filter\x12\x16\n\tmin_score\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x0cgroup_by_faq\x18\x04 \x01(\x08\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x1c\n\x0fmin_probability\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12-\n\tread_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\n\x02_kB\x0c\n\n_min_scoreB\x12\n\x10_min_probability\"\xb1\x02\n\x06\x46ilter\x12)\n\x06\x66\x61q_id\x18\x01 \x01(\x0b\x32\x17.simbert.v1.FaqIdFilterH\x00\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x17.simbert.v1.ValueFilterH\x00\x12(\n\x05range\x18\x03 \x01(\x0b\x32\x17.simbert.v1.RangeFilterH\x00\x12*\n\x06\x65xists\x18\x04 \x01(\x0b\x32\x18.simbert.v1.ExistsFilterH\x00\x12%\n\x03\x61ll\x18\x05 \x01(\x0b\x32\x16.simbert.v1.FilterListH\x00\x12%\n\x03\x61ny\x18\x06 \x01(\x0b\x32\x16.simbert.v1.FilterListH\x00\x12!\n\x03not\x18\x07 \x01(\x0b\x32\x12.simbert.v1.FilterH\x00\x42\x0b\n\tcondition\"\x1e\n\x0b\x46\x61qIdFilter\x12\x0f\n\x07\x66\x61q_ids\x18\x01 \x03(\t\"E\n\x0bValueFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x06values\x18\x02 \x03(\x0b\x32\x19.simbert.v1.MetadataValue\"N\n\x0bRangeFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x03min\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"\x1b\n\x0c\x45xistsFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\"1\n\nFilterList\x12#\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x12.simbert.v1.Filter\"\x9a\x01\n\x03Hit\x12&\n\x08question\x18\x01 \x01(\x0b\x32\x14.simbert.v1.Question\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x12\n\nrank_score\x18\x03 \x01(\x02\x12\x13\n\x06phrase\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0bprobability\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\t\n\x07_phraseB\x0e\n\x0c_probability\"k\n\rSearchRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12 \n\x05query\x18\x02 \x01(\x0b\x32\x11.simbert.v1.Query\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.simbert.v1.SearchOptions\"U\n\x0eSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.simbert.v1.Hit\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"r\n\x12\x42\x61tchSearchRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x03(\x0b\x32\x11.simbert.v1.Query\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.simbert.v1.SearchOptions\"S\n\x0cSearchResult\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.simbert.v1.Hit\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.simbert.v1.Timings\"@\n\x13\x42\x61tchSearchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.simbert.v1.SearchResult\",\n\x14ReciprocalRankFusion\x12\x0e\n\x01k\x18\x01 \x01(\x02H\x00\x88\x01\x01\x42\x04\n\x02_k\"\x14\n\x12MaximumScoreFusion\"\xa9\x02\n\x15\x45xpandedSearchRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.simbert.v1.SearchOptions\x12\x14\n\x07phrases\x18\x04 \x01(\rH\x01\x88\x01\x01\x12&\n\x08sampling\x18\x05 \x01(\x0b\x32\x14.simbert.v1.Sampling\x12;\n\x0freciprocal_rank\x18\x06 \x01(\x0b\x32 .simbert.v1.ReciprocalRankFusionH\x00\x12\x37\n\rmaximum_score\x18\x07 \x01(\x0b\x32\x1e.simbert.v1.MaximumScoreFusionH\x00\x42\x08\n\x06\x66usionB\n\n\x08_phrases\"\x86\x01\n\x16\x45xpandedSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.simbert.v1.Hit\x12\'\n\x07phrases\x18\x02 \x03(\x0b\x32\x16.simbert.v1.Paraphrase\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.simbert.v1.Timings2\xf9\x01\n\rSearchService\x12?\n\x06Search\x12\x19.simbert.v1.SearchRequest\x1a\x1a.simbert.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.simbert.v1.BatchSearchRequest\x1a\x1f.simbert.v1.BatchSearchResponse\x12W\n\x0e\x45xpandedSearch\x12!.simbert.v1.ExpandedSearchRequest\x1a\".simbert.v1.ExpandedSearchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simbert.v1.search_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUERY']._serialized_start=149
-  _globals['_QUERY']._serialized_end=218
-  _globals['_SEARCHOPTIONS']._serialized_start=221
-  _globals['_SEARCHOPTIONS']._serialized_end=419
-  _globals['_FILTER']._serialized_start=422
-  _globals['_FILTER']._serialized_end=727
-  _globals['_FAQIDFILTER']._serialized_start=729
-  _globals['_FAQIDFILTER']._serialized_end=759
-  _globals['_VALUEFILTER']._serialized_start=761
-  _globals['_VALUEFILTER']._serialized_end=830
-  _globals['_RANGEFILTER']._serialized_start=832
-  _globals['_RANGEFILTER']._serialized_end=910
-  _globals['_EXISTSFILTER']._serialized_start=912
-  _globals['_EXISTSFILTER']._serialized_end=939
-  _globals['_FILTERLIST']._serialized_start=941
-  _globals['_FILTERLIST']._serialized_end=990
-  _globals['_HIT']._serialized_start=993
-  _globals['_HIT']._serialized_end=1147
-  _globals['_SEARCHREQUEST']._serialized_start=1149
-  _globals['_SEARCHREQUEST']._serialized_end=1256
-  _globals['_SEARCHRESPONSE']._serialized_start=1258
-  _globals['_SEARCHRESPONSE']._serialized_end=1343
-  _globals['_BATCHSEARCHREQUEST']._serialized_start=1345
-  _globals['_BATCHSEARCHREQUEST']._serialized_end=1459
-  _globals['_SEARCHRESULT']._serialized_start=1461
-  _globals['_SEARCHRESULT']._serialized_end=1544
-  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1546
-  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1610
-  _globals['_RECIPROCALRANKFUSION']._serialized_start=1612
-  _globals['_RECIPROCALRANKFUSION']._serialized_end=1656
-  _globals['_MAXIMUMSCOREFUSION']._serialized_start=1658
-  _globals['_MAXIMUMSCOREFUSION']._serialized_end=1678
-  _globals['_EXPANDEDSEARCHREQUEST']._serialized_start=1681
-  _globals['_EXPANDEDSEARCHREQUEST']._serialized_end=1978
-  _globals['_EXPANDEDSEARCHRESPONSE']._serialized_start=1981
-  _globals['_EXPANDEDSEARCHRESPONSE']._serialized_end=2115
-  _globals['_SEARCHSERVICE']._serialized_start=2118
-  _globals['_SEARCHSERVICE']._serialized_end=2367
+  _globals['_QUERY']._serialized_start=183
+  _globals['_QUERY']._serialized_end=252
+  _globals['_SEARCHOPTIONS']._serialized_start=255
+  _globals['_SEARCHOPTIONS']._serialized_end=500
+  _globals['_FILTER']._serialized_start=503
+  _globals['_FILTER']._serialized_end=808
+  _globals['_FAQIDFILTER']._serialized_start=810
+  _globals['_FAQIDFILTER']._serialized_end=840
+  _globals['_VALUEFILTER']._serialized_start=842
+  _globals['_VALUEFILTER']._serialized_end=911
+  _globals['_RANGEFILTER']._serialized_start=913
+  _globals['_RANGEFILTER']._serialized_end=991
+  _globals['_EXISTSFILTER']._serialized_start=993
+  _globals['_EXISTSFILTER']._serialized_end=1020
+  _globals['_FILTERLIST']._serialized_start=1022
+  _globals['_FILTERLIST']._serialized_end=1071
+  _globals['_HIT']._serialized_start=1074
+  _globals['_HIT']._serialized_end=1228
+  _globals['_SEARCHREQUEST']._serialized_start=1230
+  _globals['_SEARCHREQUEST']._serialized_end=1337
+  _globals['_SEARCHRESPONSE']._serialized_start=1339
+  _globals['_SEARCHRESPONSE']._serialized_end=1424
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=1426
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=1540
+  _globals['_SEARCHRESULT']._serialized_start=1542
+  _globals['_SEARCHRESULT']._serialized_end=1625
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1627
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1691
+  _globals['_RECIPROCALRANKFUSION']._serialized_start=1693
+  _globals['_RECIPROCALRANKFUSION']._serialized_end=1737
+  _globals['_MAXIMUMSCOREFUSION']._serialized_start=1739
+  _globals['_MAXIMUMSCOREFUSION']._serialized_end=1759
+  _globals['_EXPANDEDSEARCHREQUEST']._serialized_start=1762
+  _globals['_EXPANDEDSEARCHREQUEST']._serialized_end=2059
+  _globals['_EXPANDEDSEARCHRESPONSE']._serialized_start=2062
+  _globals['_EXPANDEDSEARCHRESPONSE']._serialized_end=2196
+  _globals['_SEARCHSERVICE']._serialized_start=2199
+  _globals['_SEARCHSERVICE']._serialized_end=2448
 # @@protoc_insertion_point(module_scope)

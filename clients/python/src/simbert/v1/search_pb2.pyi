@@ -1,3 +1,4 @@
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from simbert.v1 import embedding_pb2 as _embedding_pb2
 from simbert.v1 import paraphrase_pb2 as _paraphrase_pb2
 from simbert.v1 import question_pb2 as _question_pb2
@@ -19,20 +20,22 @@ class Query(_message.Message):
     def __init__(self, text: _Optional[str] = ..., vector: _Optional[_Union[_embedding_pb2.Vector, _Mapping]] = ...) -> None: ...
 
 class SearchOptions(_message.Message):
-    __slots__ = ("k", "filter", "min_score", "group_by_faq", "exact", "min_probability")
+    __slots__ = ("k", "filter", "min_score", "group_by_faq", "exact", "min_probability", "read_mask")
     K_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
     GROUP_BY_FAQ_FIELD_NUMBER: _ClassVar[int]
     EXACT_FIELD_NUMBER: _ClassVar[int]
     MIN_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    READ_MASK_FIELD_NUMBER: _ClassVar[int]
     k: int
     filter: Filter
     min_score: float
     group_by_faq: bool
     exact: bool
     min_probability: float
-    def __init__(self, k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., group_by_faq: bool = ..., exact: bool = ..., min_probability: _Optional[float] = ...) -> None: ...
+    read_mask: _field_mask_pb2.FieldMask
+    def __init__(self, k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., group_by_faq: bool = ..., exact: bool = ..., min_probability: _Optional[float] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("faq_id", "value", "range", "exists", "all", "any")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simbert/v1/timings.proto\x12\nsimbert.v1\x1a\x1egoogle/protobuf/duration.proto\"\xe2\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08tokenise\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05infer\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08generate\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06search\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18simbert/v1/timings.proto\x12\nsimbert.v1\x1a\x1egoogle/protobuf/duration.proto\"\x8c\x02\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08tokenise\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05infer\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08generate\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06search\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05store\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simbert.v1.timings_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TIMINGS']._serialized_start=73
-  _globals['_TIMINGS']._serialized_end=299
+  _globals['_TIMINGS']._serialized_end=341
 # @@protoc_insertion_point(module_scope)
