@@ -14,7 +14,7 @@ pub struct ServerArgs {
 }
 
 /// Reads a server's address from the command line.
-fn parse_url(text: &str) -> Result<String> {
+pub fn parse_url(text: &str) -> Result<String> {
     match text.strip_prefix("http://") {
         Some(host) if !host.is_empty() => Ok(text.to_owned()),
         _ => Err(Error::invalid("server address", "`http://host:port`", format!("`{text}`"))),

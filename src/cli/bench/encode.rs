@@ -1,15 +1,15 @@
 //! `simbert bench encode`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 use clap::{Args, value_parser};
 
 use super::super::ModelArgs;
+use super::texts::{quantile, texts};
 use crate::model::Config;
 use crate::runtime::{Encoder, RuntimeOptions};
 
@@ -84,7 +84,7 @@ struct Arrangement {
 
 impl Encode {
     pub fn run(self) -> anyhow::Result<()> {
-        let texts = self.texts()?;
+        let texts = texts(&self.file, self.skip, self.limit)?;
         let directory = self.model.directory()?;
         let cores = match self.model.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -128,17 +128,7 @@ impl Encode {
                 arrangement.seconds.push(started.elapsed().as_secs_f64());
             }
         }
-        self.report(all, (texts.len(), tokens, operations), median(&mut products))
-    }
-
-    fn texts(&self) -> anyhow::Result<Vec<String>> {
-        let file = std::fs::File::open(&self.file).with_context(|| format!("cannot open `{}`", self.file.display()))?;
-        let lines = BufReader::new(file).lines().skip(self.skip).take(self.limit as usize);
-        let texts = lines.collect::<Result<Vec<_>, _>>().context("expected UTF-8 text")?;
-        if texts.is_empty() {
-            bail!("`{}`: expected lines of text past line {}, found none", self.file.display(), self.skip);
-        }
-        Ok(texts)
+        self.report(all, (texts.len(), tokens, operations), quantile(&mut products, 0.5))
     }
 
     fn run_lone(&self, all: &[Arrangement], texts: &[String]) -> anyhow::Result<()> {
@@ -151,8 +141,7 @@ impl Encode {
                 encoder.encode(std::slice::from_ref(text))?;
                 times.push(started.elapsed().as_secs_f64() * 1e3);
             }
-            let p50 = median(&mut times);
-            let p95 = times[(times.len() * 95 / 100).min(times.len() - 1)];
+            let (p50, p95) = (quantile(&mut times, 0.5), quantile(&mut times, 0.95));
             let Layout { sessions, threads } = layout;
             match self.json {
                 true => writeln!(
@@ -176,7 +165,7 @@ impl Encode {
             writeln!(out, "|---|---|---|---|---|")?;
         }
         for Arrangement { layout: Layout { sessions, threads }, budget, mut seconds, .. } in all {
-            let median = median(&mut seconds);
+            let median = quantile(&mut seconds, 0.5);
             let (by_sentence, by_token) = (sentences as f64 / median, tokens as f64 / median);
             let share = operations / median / product_rate;
             if self.json {
@@ -229,11 +218,6 @@ fn product_rate(config: &Config, threads: usize) -> anyhow::Result<f64> {
     })?;
     let products = (threads * TURNS) as f64;
     Ok(products * 2.0 * (PRODUCT_ROWS * hidden * inner) as f64 / started.elapsed().as_secs_f64())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 #[cfg(test)]
