@@ -14,6 +14,11 @@ use super::{DataArgs, ModelArgs};
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions};
 
+/// One thread carries the calls of so many that compute: it is busy for less than a tenth of the time that they take.
+const THREADS_PER_WORKER: usize = 4;
+/// Two, so that a large message that is read holds up nobody else.
+const LEAST_WORKERS: usize = 2;
+
 /// Serve banks over gRPC.
 ///
 /// The services are in `proto/simbert/v1`; reflection and health are on. Ctrl-C or SIGTERM ends the calls that are
@@ -33,13 +38,17 @@ pub struct Serve {
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Calls that run at once and share the encoder's batches; eight for each core when absent.
+    /// Calls that run at once and share the encoder's batches; sixteen for each core when absent.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
     max_concurrent: Option<u32>,
     /// Calls that may wait for their turn; more are turned away.
     #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_waiting,
         value_parser = value_parser!(u32).range(..=1_000_000))]
     max_waiting: u32,
+    /// Milliseconds that a call may wait for its turn until it is turned away.
+    #[arg(long, value_name = "MS", default_value_t = ServerOptions::default().max_wait.as_millis() as u64,
+        value_parser = value_parser!(u64).range(1..=600_000))]
+    max_wait: u64,
     /// MiB for vectors of texts that were asked for lately; 0 keeps none.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = value_parser!(u32).range(..=65_536))]
     cache_mib: u32,
@@ -73,7 +82,7 @@ impl Serve {
             println!("calibrated on {pairs} pairs of {files}");
         }
         println!("data       {}", self.data.data.display());
-        runtime()?.block_on(self.serve(engine))
+        runtime(self.model.threads())?.block_on(self.serve(engine))
     }
 
     async fn serve(self, engine: Engine) -> anyhow::Result<()> {
@@ -82,6 +91,7 @@ impl Serve {
             listen: self.listen,
             max_concurrent: self.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: self.max_waiting,
+            max_wait: Duration::from_millis(self.max_wait),
             max_message_bytes: (self.max_message as usize) << 20,
             grace: Duration::from_secs(self.grace),
             ..default
@@ -109,6 +119,7 @@ pub(super) fn start_log(level: &str) {
 
 /// An engine over the model and the folder of banks, with so much memory for vectors of late texts.
 pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path, cache_mib: u32) -> anyhow::Result<Engine> {
+    model.limit_threads();
     Ok(Engine::open(EngineOptions {
         data: data.to_owned(),
         model: model.directory()?.root().to_owned(),
@@ -119,9 +130,11 @@ pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path, cache_mib: 
     })?)
 }
 
-/// The runtime that carries the connections.
-pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+/// The runtime that carries the connections beside so many threads that compute.
+pub(super) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    let workers = threads.div_ceil(THREADS_PER_WORKER).max(LEAST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    runtime.context("cannot start the runtime")
 }
 
 /// Completes at the first Ctrl-C or SIGTERM; the second ends the process at once, with 130.

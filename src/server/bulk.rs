@@ -178,7 +178,7 @@ impl Intake {
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             let bank = bank.clone();
-            let (outcome, failures) = self.context.gate.run_to_its_end(move || write(&bank, batch)).await?;
+            let (outcome, failures) = self.context.writing.run_to_its_end(move || write(&bank, batch)).await?;
             self.progress.inserted += outcome.inserted;
             self.progress.updated += outcome.updated;
             self.progress.failures.extend(failures);

@@ -17,6 +17,10 @@ use crate::{Error, Result};
 pub(super) struct Context {
     pub engine: Engine,
     pub gate: Gate,
+    /// The way in for what writes into banks, which waits for the disk.
+    pub writing: Gate,
+    /// The way in for what the decoder writes, which takes long.
+    pub generating: Gate,
     /// One permit for each open bulk stream.
     pub streams: Arc<Semaphore>,
     /// One permit for each snapshot that is on its way.
@@ -30,11 +34,13 @@ pub(super) struct Context {
 
 impl Context {
     pub fn new(engine: Engine, options: ServerOptions) -> Self {
-        let gate = Gate::new(options.max_concurrent, options.max_waiting);
+        let gate = Gate::new(options.max_concurrent, options.max_waiting, options.max_wait);
+        let (writing, generating) = (gate.fourth(), gate.fourth());
         let streams = Arc::new(Semaphore::new(options.max_streams as usize));
         let transfers = Arc::new(Semaphore::new(options.max_transfers as usize));
-        let copying = Gate::new(options.max_transfers, 0);
-        Self { engine, gate, streams, transfers, copying, options, stopping: CancellationToken::new() }
+        let copying = Gate::new(options.max_transfers, 0, options.max_wait);
+        let stopping = CancellationToken::new();
+        Self { engine, gate, writing, generating, streams, transfers, copying, options, stopping }
     }
 
     /// A place among the bulk streams, until it is dropped.
@@ -51,6 +57,21 @@ impl Context {
     /// RESOURCE_EXHAUSTED when all are taken.
     pub fn transfer(&self) -> Result<OwnedSemaphorePermit, Status> {
         place(&self.transfers, "snapshots on their way", self.options.max_transfers)
+    }
+
+    /// The same for what writes into banks.
+    pub fn to_write(&self) -> Self {
+        Self { gate: self.writing.clone(), ..self.clone() }
+    }
+
+    /// The same for what the decoder writes.
+    pub fn to_generate(&self) -> Self {
+        Self { gate: self.generating.clone(), ..self.clone() }
+    }
+
+    /// Returns when no call runs, after all that waited before.
+    pub async fn idle(&self) {
+        tokio::join!(self.gate.idle(), self.writing.idle(), self.generating.idle());
     }
 
     /// Runs `work` with the engine; returns its result and how long it waited. See [`Gate::run`].

@@ -103,7 +103,7 @@ impl Many {
 
     async fn write(&self, wish: GenerateRequest) -> Result<Vec<proto::Paraphrase>, Status> {
         let engine = self.context.engine.clone();
-        let (found, _) = self.context.gate.run_patiently(move || engine.generate(&wish)).await?;
+        let (found, _) = self.context.generating.run_patiently(move || engine.generate(&wish)).await?;
         Ok(found.into_iter().map(convert::paraphrase).collect())
     }
 }

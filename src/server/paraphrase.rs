@@ -17,7 +17,8 @@ impl ParaphraseService for Paraphrases {
         request: Request<proto::GenerateRequest>,
     ) -> Result<Response<proto::GenerateResponse>, Status> {
         let request = convert::generate_request(request.into_inner())?;
-        let ((paraphrases, timings), waited) = self.0.in_engine(move |engine| engine.generate(&request)).await?;
+        let ((paraphrases, timings), waited) =
+            self.0.to_generate().in_engine(move |engine| engine.generate(&request)).await?;
         Ok(Response::new(proto::GenerateResponse {
             paraphrases: paraphrases.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(timings, waited)),

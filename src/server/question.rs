@@ -26,7 +26,7 @@ impl QuestionService for Questions {
         let proto::UpsertQuestionsRequest { bank, questions } = request.into_inner();
         let questions = limits::items("questions", questions, limits::ITEMS)?;
         let questions = questions.into_iter().map(convert::question).collect::<Result<Vec<_>>>()?;
-        let (outcome, _) = self.0.in_bank(bank, move |bank| bank.upsert(questions)).await?;
+        let (outcome, _) = self.0.to_write().in_bank(bank, move |bank| bank.upsert(questions)).await?;
         Ok(Response::new(proto::UpsertQuestionsResponse { inserted: outcome.inserted, updated: outcome.updated }))
     }
 
@@ -45,7 +45,7 @@ impl QuestionService for Questions {
     ) -> Result<Response<proto::DeleteQuestionsResponse>, Status> {
         let proto::DeleteQuestionsRequest { bank, ids } = request.into_inner();
         let ids = convert::question_ids(ids)?;
-        let (deleted, _) = self.0.in_bank(bank, move |bank| bank.delete(&ids)).await?;
+        let (deleted, _) = self.0.to_write().in_bank(bank, move |bank| bank.delete(&ids)).await?;
         Ok(Response::new(proto::DeleteQuestionsResponse { deleted }))
     }
 

@@ -52,7 +52,7 @@ impl SearchService for Search {
         let mut request = request.into_inner();
         let bank = std::mem::take(&mut request.bank);
         let expand = convert::expand_request(request)?;
-        let (found, waited) = self.0.in_bank(bank, move |bank| bank.expand(&expand)).await?;
+        let (found, waited) = self.0.to_generate().in_bank(bank, move |bank| bank.expand(&expand)).await?;
         Ok(Response::new(proto::ExpandedSearchResponse {
             hits: found.hits.into_iter().map(convert::hit).collect(),
             phrases: found.phrases.into_iter().map(convert::paraphrase).collect(),

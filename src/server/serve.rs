@@ -110,7 +110,7 @@ impl Server {
 
 /// A health watch has no end of its own, and would hold the connection open for the whole grace period.
 async fn end_watches(context: &Context, mut health: HealthReporter) {
-    context.gate.idle().await;
+    context.idle().await;
     for name in HEALTH {
         health.clear_service_status(name).await;
     }
@@ -118,7 +118,7 @@ async fn end_watches(context: &Context, mut health: HealthReporter) {
 
 /// Flushes the banks when the last work is done.
 async fn close(context: Context) -> Result<()> {
-    tokio::join!(context.gate.idle(), context.copying.idle());
+    tokio::join!(context.idle(), context.copying.idle());
     let engine = context.engine;
     tokio::task::spawn_blocking(move || engine.close())
         .await

@@ -86,10 +86,7 @@ impl Encode {
     pub fn run(self) -> anyhow::Result<()> {
         let texts = texts(&self.file, self.skip, self.limit)?;
         let directory = self.model.directory()?;
-        let cores = match self.model.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
+        let cores = self.model.threads();
         let mut layouts = self.layout.clone();
         if layouts.is_empty() {
             layouts = vec![Layout { sessions: cores, threads: 1 }, Layout { sessions: 1, threads: cores }];
