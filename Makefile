@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python stubs-python contract crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-train train clean
+.PHONY: help vendor build model demo test test-python stubs-python contract crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-serve bench-train soak train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -92,6 +92,14 @@ bench-train: build target/peers ## Time training steps beside PyTorch's, and com
 # QUESTIONS=file of questions, one a line; BENCH_ENCODE="options" passes on what `encode.py --help` lists.
 bench-encode: model target/peers $(MODEL)/encoder.int8.onnx ## Encode QUESTIONS beside onnxruntime's Python and PyTorch.
 	target/peers/bin/python benches/peers/encode.py --questions $(or $(QUESTIONS),$(error name a file: QUESTIONS=questions.txt)) $(BENCH_ENCODE)
+
+# QUESTIONS=file of questions, one a line, twice as many as the bank has; BENCH_SERVE="options" passes on what `serve.py --help` lists.
+bench-serve: build $(MODEL)/encoder.int8.onnx ## Load a server from a process beside it, and hold it against the same work without a server.
+	python3 benches/serve/serve.py --questions $(or $(QUESTIONS),$(error name a file: QUESTIONS=questions.txt)) $(BENCH_SERVE)
+
+soak: model $(MODEL)/encoder.int8.onnx ## Keep a server at full load for 30 minutes, and see that its memory does not grow. MINUTES chooses how long.
+	SIMBERT_SOAK_MINUTES=$(or $(MINUTES),30) SIMBERT_SOAK_RESULTS=$(CURDIR)/benches/serve/results \
+		$(CARGO) test --release --locked --test load -- --exact --nocapture soak::memory_files_and_threads_stay_bounded_at_full_load
 
 target/peers: benches/peers/requirements.txt
 	python3 -m venv $@

@@ -11,6 +11,8 @@ COLOURS = {
     "usearch": "#8a9a5b",
     "hnsw_rs": "#b0555a",
 }
+# Of names that have none of their own, in turns.
+OTHERS = ["#2a6f97", "#c97b3d", "#8d5a97", "#8a9a5b", "#b0555a", "#61a5c2"]
 WIDTH, HEIGHT = 460, 300
 
 Points = list[tuple[float, float]]
@@ -40,11 +42,12 @@ def panel(top: float, title: str, x_title: str, x_ticks: Ticks, y_ticks: Ticks, 
         parts.append(f'<path d="M80 {down(y):.1f}H{80 + WIDTH}" stroke="#e3e6e8"/>')
         parts.append(f'<text x="74" y="{down(y) + 4:.1f}" text-anchor="end">{text}</text>')
     for i, (name, points) in enumerate(lines.items()):
+        colour = COLOURS.get(name, OTHERS[i % len(OTHERS)])
         path = " ".join(f"{right(x):.1f},{down(y):.1f}" for x, y in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>')
-        parts += [f'<circle cx="{right(x):.1f}" cy="{down(y):.1f}" r="2.5" fill="{COLOURS[name]}"/>' for x, y in points]
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{right(x):.1f}" cy="{down(y):.1f}" r="2.5" fill="{colour}"/>' for x, y in points]
         label = (labels or {}).get(name, name)
-        parts.append(f'<text x="{95 + WIDTH}" y="{top + 60 + 20 * i}" fill="{COLOURS[name]}">{label}</text>')
+        parts.append(f'<text x="{95 + WIDTH}" y="{top + 60 + 20 * i}" fill="{colour}">{label}</text>')
     return "".join(parts)
 
 

@@ -35,7 +35,7 @@ impl Health {
     pub fn run(self) -> anyhow::Result<()> {
         let server = self.server.remote()?.unwrap_or_else(|| Remote::at(DEFAULT.to_owned()));
         let asking = async { tokio::time::timeout(Duration::from_secs(self.timeout), ask(&server)).await };
-        let Ok(status) = runtime()?.block_on(asking) else {
+        let Ok(status) = runtime(1)?.block_on(asking) else {
             bail!("the server did not answer within {} s; is it overloaded, or still loading its model?", self.timeout);
         };
         match status? {

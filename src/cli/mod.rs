@@ -75,7 +75,8 @@ pub struct ModelArgs {
     /// The ONNX Runtime library. Looked for beside the binary and in vendor/onnxruntime/ when absent.
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     pub onnxruntime: Option<PathBuf>,
-    /// Threads for inference; 0 means one for each core.
+    /// Threads that compute: as many for the model and as many for the index, which work in turns; 0 means one for each
+    /// core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 }
@@ -101,6 +102,20 @@ impl ModelArgs {
             crate::onnx::export(&directory)?;
         }
         Ok(directory)
+    }
+
+    /// Threads that compute, at least 1.
+    fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
+    /// Has what computes beside the model use as many threads as the model.
+    fn limit_threads(&self) {
+        // Fails where a command has done it before.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(self.threads()).build_global();
     }
 
     fn runtime(&self) -> RuntimeOptions {

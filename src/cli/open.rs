@@ -27,6 +27,7 @@ pub fn parse_name(text: &str) -> crate::Result<BankName> {
 
 /// The engine with its model, for one command: no graph is linked, exact search serves.
 pub fn engine(data: &DataArgs, model: &ModelArgs) -> crate::Result<Engine> {
+    model.limit_threads();
     let engine = Engine::open(EngineOptions {
         data: data.data.clone(),
         model: model.directory()?.root().to_owned(),

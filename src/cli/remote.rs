@@ -33,7 +33,7 @@ pub struct ServerArgs {
 const KEY_VARIABLE: &str = "SIMBERT_API_KEY";
 
 /// Reads a server's address from the command line.
-fn parse_url(text: &str) -> Result<String> {
+pub fn parse_url(text: &str) -> Result<String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host.is_some_and(|host| !host.is_empty()) {
         true => Ok(text.to_owned()),

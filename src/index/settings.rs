@@ -17,7 +17,7 @@ pub struct HnswSettings {
     /// comparisons, and among 100,000 a filter that lets through some 9 % took the same time either way (`make bench`
     /// times both). 0 always walks.
     pub walk_cost: u64,
-    /// Threads that link points; 0 means half of the cores, so that searches keep the others.
+    /// Threads that link points; 0 means half of rayon's, so that searches keep the others.
     pub build_threads: usize,
     /// How walks see the vectors; what they find is scored by the exact ones.
     pub quantisation: Quantisation,
@@ -62,7 +62,7 @@ impl HnswSettings {
     /// Threads that link points.
     pub(super) fn threads(&self) -> usize {
         match self.build_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2),
+            0 => rayon::current_num_threads().div_ceil(2),
             threads => threads,
         }
     }

@@ -208,7 +208,7 @@ impl Intake {
                 let waited = Timings { queue: entered.elapsed(), ..Timings::default() };
                 Ok((write(&bank, batch)?, waited))
             };
-            let (written, waited) = self.context.gate.run_to_its_end(write).await?;
+            let (written, waited) = self.context.writing.run_to_its_end(write).await?;
             self.progress.inserted += written.outcome.inserted;
             self.progress.updated += written.outcome.updated;
             self.progress.failures.extend(written.failures);

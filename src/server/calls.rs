@@ -191,7 +191,7 @@ mod tests {
     async fn a_passed_deadline_says_so() {
         let data = tempfile::tempdir().unwrap();
         let engine = Engine::without_model(data.path(), "none", 2).unwrap();
-        let metrics = Arc::new(Metrics::new(engine, Gate::new(1, 0)));
+        let metrics = Arc::new(Metrics::new(engine, Gate::new(1, 0, Duration::from_secs(1))));
         let slow = Duration::from_secs(1);
         let calls = Calls { routes: Slow, names: CallNames::new().unwrap(), metrics, slow, pause: slow };
         let call = |timeout: &str| {

@@ -23,6 +23,10 @@ pub(super) struct Context {
     engine: Engine,
     pub model: Model,
     pub gate: Gate,
+    /// The way in for what writes into banks, which waits for the disk.
+    pub writing: Gate,
+    /// The way in for what the decoder writes, which takes long.
+    pub generating: Gate,
     /// One permit for each open bulk stream.
     pub streams: Arc<Semaphore>,
     /// One permit for each snapshot that is on its way.
@@ -41,16 +45,19 @@ pub(super) struct Context {
 
 impl Context {
     pub fn new(engine: Engine, options: ServerOptions) -> Self {
-        let gate = Gate::new(options.max_concurrent, options.max_waiting);
+        let gate = Gate::new(options.max_concurrent, options.max_waiting, options.max_wait);
+        let (writing, generating) = (gate.fourth(), gate.fourth());
         let streams = Arc::new(Semaphore::new(options.max_streams as usize));
         let transfers = Arc::new(Semaphore::new(options.max_transfers as usize));
-        let copying = Gate::new(options.max_transfers, 0);
+        let copying = Gate::new(options.max_transfers, 0, options.max_wait);
         let metrics = Arc::new(Metrics::new(engine.clone(), gate.clone()));
         let model = Model::of(&engine);
         Self {
             engine,
             model,
             gate,
+            writing,
+            generating,
             streams,
             transfers,
             copying,
@@ -134,6 +141,21 @@ impl Context {
     /// OUT_OF_RANGE when it is too large.
     pub fn reply<T: prost::Message>(&self, reply: T, instead: &str) -> Result<Response<T>, Status> {
         message_size::reply(reply, self.options.max_message_bytes, instead)
+    }
+
+    /// The same for what writes into banks.
+    pub fn to_write(&self) -> Self {
+        Self { gate: self.writing.clone(), ..self.clone() }
+    }
+
+    /// The same for what the decoder writes.
+    pub fn to_generate(&self) -> Self {
+        Self { gate: self.generating.clone(), ..self.clone() }
+    }
+
+    /// Returns when no call runs, after all that waited before.
+    pub async fn idle(&self) {
+        tokio::join!(self.gate.idle(), self.writing.idle(), self.generating.idle());
     }
 
     /// Runs `work` with the model; returns its result and how long it waited. See [`Gate::run`].
@@ -226,7 +248,7 @@ impl Context {
     /// # Errors
     /// A bank cannot be flushed.
     pub async fn close(self) -> Result<()> {
-        tokio::join!(self.gate.idle(), self.copying.idle());
+        tokio::join!(self.idle(), self.copying.idle());
         let engine = self.engine;
         tokio::task::spawn_blocking(move || engine.close())
             .await

@@ -12,17 +12,23 @@ use tracing::Instrument as _;
 use crate::runtime::while_waited_for;
 use crate::{Error, Result};
 
-/// Lets so many pieces of work run at once and so many more wait. Cheap to clone.
+/// Lets so many pieces of work run at once and so many more wait, each of them for so long. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Gate {
     /// One permit for each piece of work that runs.
     running: Arc<Semaphore>,
+    /// One permit for each piece of this kind of work that runs or is next, where it may not take every place.
+    share: Arc<Semaphore>,
+    /// How many permits `share` has.
+    most: u32,
     /// One permit for each call that is inside, running or waiting.
     room: Arc<Semaphore>,
     /// Pieces of work that wait for a permit.
     waiting: Arc<AtomicUsize>,
-    concurrent: u32,
-    seats: usize,
+    /// How many may wait.
+    seats: u32,
+    /// The longest that a call waits.
+    patience: Duration,
 }
 
 /// Counts one that waits, until it is dropped.
@@ -42,17 +48,27 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    /// A gate for `concurrent` running and `waiting` waiting calls.
-    pub fn new(concurrent: u32, waiting: u32) -> Self {
-        let seats = concurrent as usize + waiting as usize;
+    /// A gate for `concurrent` running and `waiting` waiting calls, each of which waits for `patience` at most.
+    pub fn new(concurrent: u32, waiting: u32, patience: Duration) -> Self {
+        let running = Arc::new(Semaphore::new(concurrent as usize));
+        Self::onto(running, concurrent, waiting, patience)
+    }
+
+    /// Another gate to the same places, which lets through a kind of work that may take no more than a fourth of them, so
+    /// that it does not hold up the others. It has a waiting room of its own.
+    pub fn fourth(&self) -> Self {
+        Self::onto(Arc::clone(&self.running), (self.most / 4).max(1), self.seats, self.patience)
+    }
+
+    fn onto(running: Arc<Semaphore>, most: u32, seats: u32, patience: Duration) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let (running, room) = (semaphore(concurrent as usize), semaphore(seats));
-        Self { running, room, waiting: Arc::default(), concurrent, seats }
+        let room = semaphore(most as usize + seats as usize);
+        Self { running, share: semaphore(most as usize), most, room, waiting: Arc::default(), seats, patience }
     }
 
     /// Pieces of work that run.
     pub fn running(&self) -> usize {
-        (self.concurrent as usize).saturating_sub(self.running.available_permits())
+        (self.most as usize).saturating_sub(self.share.available_permits().max(self.running.available_permits()))
     }
 
     /// Pieces of work that wait for their turn.
@@ -65,16 +81,22 @@ impl Gate {
     /// [`waited_for`](crate::runtime::waited_for), as encoder and decoder do.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED at once when the waiting room is full; INTERNAL when `work` panics; else its own error.
+    /// RESOURCE_EXHAUSTED at once when the waiting room is full, and as soon as it has waited for too long; INTERNAL when
+    /// `work` panics; else its own error.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
         let Ok(seat) = self.room.clone().try_acquire_owned() else {
-            let limit = format!("{} calls by the server's `--max-concurrent` and `--max-waiting`", self.seats);
-            return Err(Error::Exhausted { what: "the server's waiting room".to_owned(), limit }.into());
+            let most = self.most + self.seats;
+            return Err(full(format!("{most} calls by the server's `--max-concurrent` and `--max-waiting`")));
         };
-        self.run_seated(Some(seat), work).await
+        let entered = Instant::now();
+        let turn = tokio::time::timeout(self.patience, self.turn()).await;
+        let turn = turn.map_err(|_| {
+            full(format!("no turn within {} ms, by the server's `--max-wait`", self.patience.as_millis()))
+        })??;
+        self.run_in_turn((seat, turn), entered, work).await
     }
 
     /// [`Gate::run`] for work that would rather wait than be turned away: that of a stream.
@@ -85,7 +107,8 @@ impl Gate {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T, Status> {
-        self.run_seated(None, work).await.map(|(result, _)| result)
+        let entered = Instant::now();
+        self.run_in_turn(self.turn().await?, entered, work).await.map(|(result, _)| result)
     }
 
     /// [`Gate::run_patiently`] for work that is done to its end once it has begun, whoever has left: a batch of a stream.
@@ -99,22 +122,30 @@ impl Gate {
         self.run_patiently(|| while_waited_for(Arc::new(|| true), work)).await
     }
 
-    async fn run_seated<T: Send + 'static>(
+    /// Waits for a place. Whoever has one of its share is the next to run, before those that come later.
+    async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2], Status> {
+        let closed = |_| fault("the gate is closed");
+        let _waiting = Waiting::new(&self.waiting);
+        let turn = async {
+            let share = Arc::clone(&self.share).acquire_owned().await.map_err(closed)?;
+            Ok([share, Arc::clone(&self.running).acquire_owned().await.map_err(closed)?])
+        };
+        turn.instrument(tracing::debug_span!("queue")).await
+    }
+
+    /// Runs `work`; `permits` are held until it ends, even if its caller leaves.
+    async fn run_in_turn<T: Send + 'static>(
         &self,
-        seat: Option<OwnedSemaphorePermit>,
+        permits: impl Send + 'static,
+        entered: Instant,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
-        let entered = Instant::now();
-        let waiting = Waiting::new(&self.waiting);
-        let turn = self.running.clone().acquire_owned().instrument(tracing::debug_span!("queue"));
-        let turn = turn.await.map_err(|_| fault("the gate is closed"))?;
-        drop(waiting);
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();
         let gone = CancellationToken::new();
         let _leaving = gone.clone().drop_guard(); // this future is dropped when the caller leaves or its deadline passes
         tokio::task::spawn_blocking(move || {
-            let _permits = (seat, turn); // held until the work ends, even if its caller leaves
+            let _permits = permits;
             if !reply.is_closed() {
                 let waited = entered.elapsed();
                 let result = while_waited_for(Arc::new(move || !gone.is_cancelled()), || span.in_scope(work));
@@ -125,10 +156,14 @@ impl Gate {
         answer.await.map_err(|_| fault("the work panicked"))?.map_err(Status::from)
     }
 
-    /// Returns when no work runs, after all that waited before.
+    /// Returns when no work of this gate runs, after all that waited before.
     pub async fn idle(&self) {
-        let _ = self.running.acquire_many(self.concurrent).await; // never closed
+        let _ = self.share.acquire_many(self.most).await; // never closed
     }
+}
+
+fn full(limit: String) -> Status {
+    Error::Exhausted { what: "the server's waiting room".to_owned(), limit }.into()
 }
 
 fn fault(what: &str) -> Status {
@@ -143,9 +178,60 @@ mod tests {
 
     use super::*;
 
+    const FOREVER: Duration = Duration::from_secs(60);
+
+    /// Takes a place until something is sent.
+    async fn held(gate: &Gate) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+        let (release, blocked) = mpsc::channel::<()>();
+        let (gate, free) = (gate.clone(), gate.running.available_permits());
+        let running = gate.running.clone();
+        let held = tokio::spawn(async move { _ = gate.run(move || Ok(blocked.recv().ok())).await.unwrap() });
+        while running.available_permits() == free {
+            tokio::task::yield_now().await;
+        }
+        (release, held)
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_turned_away_and_leaves_the_queue() {
+        let gate = Gate::new(1, 8, Duration::from_millis(30));
+        let (release, running) = held(&gate).await;
+        let started = Instant::now();
+        let status = gate.run(|| Ok(())).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("(no turn within 30 ms)"), "{status}");
+        assert!(started.elapsed() >= Duration::from_millis(30));
+        assert_eq!(gate.room.available_permits(), 8);
+        // A stream would rather wait.
+        let patient = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.run_patiently(|| Ok(7)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        release.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(patient.await.unwrap().unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn one_kind_of_work_takes_a_fourth_of_the_places() {
+        let gate = Gate::new(8, 0, FOREVER);
+        let long = gate.fourth();
+        let (first, second) = (held(&long).await, held(&long).await);
+        assert_eq!(long.run(|| Ok(())).await.unwrap_err().code(), Code::ResourceExhausted);
+        let others: Vec<_> = [held(&gate).await, held(&gate).await, held(&gate).await].into();
+        gate.run(|| Ok(())).await.unwrap();
+        for (release, running) in others.into_iter().chain([first, second]) {
+            release.send(()).unwrap();
+            running.await.unwrap();
+        }
+        long.idle().await;
+        long.run(|| Ok(())).await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_full_waiting_room_answers_at_once_and_empties_again() {
-        let gate = Gate::new(1, 1);
+        let gate = Gate::new(1, 1, FOREVER);
         let (release, blocked) = mpsc::channel::<()>();
         let running = tokio::spawn({
             let gate = gate.clone();
@@ -175,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_whose_caller_has_gone_is_not_started() {
-        let gate = Gate::new(1, 8);
+        let gate = Gate::new(1, 8, FOREVER);
         let started = Arc::new(AtomicUsize::new(0));
         let (release, blocked) = mpsc::channel::<()>();
         let running = tokio::spawn({
@@ -196,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_runs_learns_that_its_caller_has_gone() {
-        let gate = Gate::new(1, 0);
+        let gate = Gate::new(1, 0, FOREVER);
         let (enter, entered) = mpsc::channel::<()>();
         let (tell, told) = oneshot::channel();
         let work = move || {
@@ -220,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_internal_error_and_gives_its_place_back() {
-        let gate = Gate::new(1, 0);
+        let gate = Gate::new(1, 0, FOREVER);
         let status = gate.run(|| -> Result<()> { panic!("on purpose") }).await.unwrap_err();
         assert_eq!(status.code(), Code::Internal);
         gate.idle().await;

@@ -114,7 +114,7 @@ impl Many {
         let model = self.context.model.clone();
         let entered = Instant::now();
         let write = move || Ok((entered.elapsed(), model.generate(&wish)?));
-        let (waited, (found, timings)) = self.context.gate.run_patiently(write).await?;
+        let (waited, (found, timings)) = self.context.generating.run_patiently(write).await?;
         let answer = proto::GenerateManyResponse {
             paraphrases: found.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(timings, waited)),

@@ -17,7 +17,8 @@ impl ParaphraseService for Paraphrases {
         request: Request<proto::GenerateRequest>,
     ) -> Result<Response<proto::GenerateResponse>, Status> {
         let request = convert::generate_request(request.into_inner(), self.0.limits())?;
-        let ((paraphrases, timings), waited) = self.0.in_model(move |model| model.generate(&request)).await?;
+        let generating = self.0.to_generate();
+        let ((paraphrases, timings), waited) = generating.in_model(move |model| model.generate(&request)).await?;
         let reply = proto::GenerateResponse {
             paraphrases: paraphrases.into_iter().map(convert::paraphrase).collect(),
             timings: Some(convert::timings(timings, waited)),

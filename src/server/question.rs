@@ -33,7 +33,8 @@ impl QuestionService for Questions {
         let questions = limits.items("questions", questions, ITEMS).at("questions")?.into_iter().enumerate();
         let question = |(place, question)| convert::question(question, limits).at(format!("questions[{place}]"));
         let questions = questions.map(question).collect::<Result<Vec<_>, Refused>>()?;
-        let ((outcome, timings), waited) = self.0.in_bank(&caller, bank, move |bank| upsert(&bank, questions)).await?;
+        let writing = self.0.to_write();
+        let ((outcome, timings), waited) = writing.in_bank(&caller, bank, move |bank| upsert(&bank, questions)).await?;
         let UpsertOutcome { inserted, updated, .. } = outcome;
         let timings = Some(convert::timings(timings, waited));
         Ok(Response::new(proto::UpsertQuestionsResponse { inserted, updated, timings }))
@@ -54,7 +55,7 @@ impl QuestionService for Questions {
     ) -> Result<Response<proto::DeleteQuestionsResponse>, Status> {
         let (caller, proto::DeleteQuestionsRequest { bank, ids }) = admitted(request)?;
         let ids = convert::question_ids(ids, self.0.limits())?;
-        let (deleted, timings) = self.0.in_store(&caller, bank, move |bank| bank.delete(&ids)).await?;
+        let (deleted, timings) = self.0.to_write().in_store(&caller, bank, move |bank| bank.delete(&ids)).await?;
         Ok(Response::new(proto::DeleteQuestionsResponse { deleted, timings: Some(timings) }))
     }
 

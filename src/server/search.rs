@@ -63,7 +63,8 @@ impl SearchService for Search {
         let bank = std::mem::take(&mut request.bank);
         let wanted = convert::read_mask(request.options.as_ref())?;
         let expand = convert::expand_request(request, self.0.limits())?;
-        let (found, waited) = self.0.in_bank(&caller, bank, move |bank| bank.expand(&expand)).await?;
+        let generating = self.0.to_generate();
+        let (found, waited) = generating.in_bank(&caller, bank, move |bank| bank.expand(&expand)).await?;
         let reply = proto::ExpandedSearchResponse {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             phrases: found.phrases.into_iter().map(convert::paraphrase).collect(),

@@ -172,7 +172,7 @@ impl Server {
 
 /// A health watch has no end of its own, and would hold the connection open for the whole grace period.
 async fn end_watches(context: &Context, mut health: HealthReporter) {
-    context.gate.idle().await;
+    context.idle().await;
     for name in HEALTH {
         health.clear_service_status(name).await;
     }

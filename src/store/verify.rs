@@ -193,7 +193,7 @@ impl Store {
     fn outlines(&self, each: &mut dyn FnMut(u32, Result<Outline>) -> Result<()>) -> Result<()> {
         let last = parts::last(&self.db, &self.path, Kind::Record)?;
         let Some(last) = last else { return Ok(()) };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let threads = rayon::current_num_threads() as u64;
         let share = (u64::from(last) / threads + 1).max(LEAST_SHARE);
         let read = |first: u64, chunks: &SyncSender<Vec<(u32, Result<Outline>)>>| {
             let ids = first as u32..=u64::min(first + share - 1, last.into()) as u32;

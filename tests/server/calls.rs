@@ -55,6 +55,38 @@ async fn a_full_server_turns_calls_away_at_once() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_too_long_is_turned_away() {
+    let max_wait = Duration::from_millis(50);
+    let mut served = Served::start_with(ServerOptions { max_concurrent: 1, max_wait, ..options() }).await;
+    let mut client = served.client.embedding.clone();
+    let slow = tokio::spawn(async move { client.embed(embed(encoder::SLOW)).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = Instant::now();
+    let reply = served.client.embedding.embed(embed("手机")).await;
+    assert_status(reply, Code::ResourceExhausted, "the server's waiting room is full (no turn within 50 ms");
+    assert!(started.elapsed() < encoder::SLOWNESS / 2, "{:?}", started.elapsed());
+    slow.await.unwrap().unwrap();
+    served.client.embedding.embed(embed("手机")).await.unwrap();
+}
+
+#[tokio::test]
+async fn long_calls_leave_places_to_searches() {
+    let mut served = Served::with_questions().await.with_writer().await;
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = served.client.paraphrases.clone();
+            let request = proto::GenerateRequest { text: encoder::ENDLESS.to_owned(), ..Default::default() };
+            tokio::spawn(async move { client.generate(request).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let request = proto::SearchRequest { bank: "faq".to_owned(), query: text_query("手机"), options: None };
+    let found = tokio::time::timeout(Duration::from_secs(5), served.client.search.search(request)).await;
+    assert!(!found.expect("a search does not wait for them").unwrap().into_inner().hits.is_empty());
+    calls.iter().for_each(|call| call.abort());
+}
+
+#[tokio::test]
 async fn work_whose_caller_has_gone_is_not_started() {
     let mut served = Served::start_with(ServerOptions { max_concurrent: 1, ..options() }).await;
     let calls: Vec<_> = (0..4)

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 
 use simbert::engine::Engine;
 use simbert::server::proto::{self, metadata_value, query};
@@ -29,7 +30,12 @@ pub struct Served {
 
 /// Options for a test: a free port, so that tests run side by side.
 pub fn options() -> ServerOptions {
-    ServerOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), max_concurrent: 2, ..ServerOptions::default() }
+    ServerOptions {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        max_concurrent: 2,
+        max_wait: Duration::from_secs(10),
+        ..ServerOptions::default()
+    }
 }
 
 /// The same with a port for HTTP.

@@ -32,7 +32,7 @@ pub fn snapshot(
 ) -> anyhow::Result<()> {
     let mut whole = WholeFile::create(file, force)?; // before the server copies anything
     let bar = open::bar("questions copied")?;
-    let received = runtime()?.block_on(async { receive(&mut server.connect().await?, name, &mut whole, &bar).await });
+    let received = runtime(1)?.block_on(async { receive(&mut server.connect().await?, name, &mut whole, &bar).await });
     bar.finish_and_clear();
     received?;
     let bar = open::bar("questions checked")?;
@@ -75,7 +75,7 @@ pub fn restore(
     let facts = SnapshotFile::open(file)?.facts().clone(); // what is no snapshot is not sent
     let name = name.map_or_else(|| BankName::new(facts.bank.as_str()), Ok)?;
     let bar = open::bar("bytes sent")?;
-    let restored = runtime()?.block_on(async { send(&mut server.connect().await?, file, &name, &bar).await });
+    let restored = runtime(1)?.block_on(async { send(&mut server.connect().await?, file, &name, &bar).await });
     bar.finish_and_clear();
     restored?;
     print(out, &name, file, &facts, json, "restored from")

@@ -1,16 +1,16 @@
 //! `simbert bench encode`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 use clap::{Args, ValueEnum, value_parser};
 
 use super::super::ModelArgs;
 use super::lone;
+use super::texts::{quantile, texts};
 use crate::model::{Arithmetic, Config, ModelDirectory};
 use crate::runtime::{Encoder, RuntimeOptions};
 
@@ -114,7 +114,7 @@ struct Arrangement {
 
 impl Encode {
     pub fn run(self) -> anyhow::Result<()> {
-        let texts = self.texts()?;
+        let texts = texts(&self.file, self.skip, self.limit)?;
         let directory = self.model.directory()?;
         if let Some(count) = self.lone {
             let options = RuntimeOptions { tokens_per_batch: self.budget[0], ..self.model.runtime() };
@@ -122,10 +122,7 @@ impl Encode {
             let all = self.directories(&directory);
             return all.iter().try_for_each(|directory| lone::run(directory, &options, texts, self.json));
         }
-        let cores = match self.model.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
+        let cores = self.model.threads();
         let mut layouts = self.layout.clone();
         if layouts.is_empty() {
             layouts = vec![Layout { sessions: cores, threads: 1 }, Layout { sessions: 1, threads: cores }];
@@ -160,7 +157,7 @@ impl Encode {
                 arrangement.seconds.push(started.elapsed().as_secs_f64());
             }
         }
-        self.report(all, (texts.len(), tokens, operations), median(&mut products))
+        self.report(all, (texts.len(), tokens, operations), quantile(&mut products, 0.5))
     }
 
     /// The model in each arithmetic that is measured.
@@ -172,16 +169,6 @@ impl Encode {
             (false, false) => self.arithmetic.clone(),
         };
         wanted.into_iter().map(|numbers| given.clone().with_arithmetic(numbers.into())).collect()
-    }
-
-    fn texts(&self) -> anyhow::Result<Vec<String>> {
-        let file = std::fs::File::open(&self.file).with_context(|| format!("cannot open `{}`", self.file.display()))?;
-        let lines = BufReader::new(file).lines().skip(self.skip).take(self.limit as usize);
-        let texts = lines.collect::<Result<Vec<_>, _>>().context("expected UTF-8 text")?;
-        if texts.is_empty() {
-            bail!("`{}`: expected lines of text past line {}, found none", self.file.display(), self.skip);
-        }
-        Ok(texts)
     }
 
     fn report(&self, all: Vec<Arrangement>, work: (usize, usize, f64), product_rate: f64) -> anyhow::Result<()> {
@@ -198,7 +185,7 @@ impl Encode {
         }
         for Arrangement { arithmetic, layout: Layout { sessions, threads }, budget, mut seconds, .. } in all {
             let arithmetic = written(arithmetic);
-            let median = median(&mut seconds);
+            let median = quantile(&mut seconds, 0.5);
             let (by_sentence, by_token) = (sentences as f64 / median, tokens as f64 / median);
             let share = operations / median / product_rate;
             if self.json {
@@ -254,11 +241,6 @@ fn product_rate(config: &Config, threads: usize) -> anyhow::Result<f64> {
     })?;
     let products = (threads * TURNS) as f64;
     Ok(products * 2.0 * (PRODUCT_ROWS * hidden * inner) as f64 / started.elapsed().as_secs_f64())
-}
-
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Instant;
 
-use super::encode::{median, written};
+use super::encode::written;
+use super::texts::quantile;
 use crate::model::ModelDirectory;
 use crate::runtime::{DirectEncoder, Encoder, RuntimeOptions};
 
@@ -38,8 +39,8 @@ pub(super) fn run(
         }
     }
     let mut ratios: Vec<f64> = queued.iter().zip(&bare).map(|(queued, bare)| queued / bare).collect();
-    let (ratio, direct_ms, p50) = (median(&mut ratios), median(&mut bare), median(&mut queued));
-    let p95 = queued[(queued.len() * 95 / 100).min(queued.len() - 1)];
+    let [ratio, direct_ms, p50] = [&mut ratios, &mut bare, &mut queued].map(|times| quantile(times, 0.5));
+    let p95 = quantile(&mut queued, 0.95);
     let (mut out, arithmetic) = (std::io::stdout().lock(), written(directory.arithmetic()));
     if json {
         let row = serde_json::json!({

@@ -63,7 +63,7 @@ impl Demo {
         let folder = Folder::new(self.data.clone())?;
         let engine = spin("Opening the model", || open_engine(&self.model, folder.path(), 0))?;
         print.step(&format!("Model {}, {} wide", engine.fingerprint(), engine.dimension()));
-        runtime()?.block_on(self.serve_and_show(engine, writes, &print))
+        runtime(self.model.threads())?.block_on(self.serve_and_show(engine, writes, &print))
     }
 
     async fn serve_and_show(self, engine: Engine, writes: bool, print: &Print) -> anyhow::Result<()> {

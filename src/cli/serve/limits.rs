@@ -74,13 +74,17 @@ limit_args! {
 /// What all callers may have together.
 #[derive(Args, Debug, Clone)]
 pub(super) struct LimitArgs {
-    /// Calls that run at once and share the encoder's batches; eight for each core when absent.
+    /// Calls that run at once and share the encoder's batches; sixteen for each core when absent.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
     max_concurrent: Option<u32>,
     /// Calls that may wait for their turn; more are turned away.
     #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_waiting,
         value_parser = value_parser!(u32).range(..=1_000_000))]
     max_waiting: u32,
+    /// Milliseconds that a call may wait for its turn until it is turned away.
+    #[arg(long, value_name = "MS", default_value_t = ServerOptions::default().max_wait.as_millis() as u64,
+        value_parser = value_parser!(u64).range(1..=600_000))]
+    max_wait: u64,
     /// MiB for vectors of texts that were asked for lately; 0 keeps none.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = value_parser!(u32).range(..=65_536))]
     pub cache_mib: u32,
@@ -139,6 +143,7 @@ impl LimitArgs {
         ServerOptions {
             max_concurrent: self.max_concurrent.unwrap_or(options.max_concurrent),
             max_waiting: self.max_waiting,
+            max_wait: Duration::from_millis(self.max_wait),
             max_message_bytes: (self.max_message as usize) << 20,
             header_timeout: Duration::from_secs(self.header_timeout),
             idle_timeout: Duration::from_secs(self.idle_timeout),

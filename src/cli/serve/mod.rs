@@ -23,6 +23,11 @@ use super::{DataArgs, ModelArgs};
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions, TlsFiles};
 
+/// One thread carries the calls of so many that compute: it is busy for less than a tenth of the time that they take.
+const THREADS_PER_WORKER: usize = 4;
+/// Two, so that a large message that is read holds up nobody else.
+const LEAST_WORKERS: usize = 2;
+
 /// Serve banks over gRPC, and over HTTP if asked to.
 ///
 /// The services are in `proto/simbert/v1`; reflection and health are on. With --http, their calls are there as JSON, and
@@ -74,7 +79,7 @@ impl Serve {
             print!("{settings}");
             return Ok(());
         }
-        let runtime = runtime()?;
+        let runtime = runtime(self.model.threads())?;
         let traces = {
             let _connections = runtime.enter();
             self.log.start()?
@@ -167,6 +172,7 @@ fn write_port(file: Option<&Path>, address: Option<SocketAddr>) -> anyhow::Resul
 
 /// An engine over the model and the folder of banks, with so much memory for vectors of late texts.
 pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path, cache_mib: u32) -> anyhow::Result<Engine> {
+    model.limit_threads();
     Ok(Engine::open(EngineOptions {
         data: data.to_owned(),
         model: model.directory()?.root().to_owned(),
@@ -177,7 +183,9 @@ pub(super) fn open_engine(model: &ModelArgs, data: &std::path::Path, cache_mib: 
     })?)
 }
 
-/// The runtime that carries the connections.
-pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+/// The runtime that carries the connections beside so many threads that compute.
+pub(super) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    let workers = threads.div_ceil(THREADS_PER_WORKER).max(LEAST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    runtime.context("cannot start the runtime")
 }
