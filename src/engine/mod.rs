@@ -6,6 +6,7 @@
 //! - [`Bank::snapshot`] and [`Engine::restore`] put a bank into one file and back, [`Bank::spool`] and [`Engine::spool`]
 //!   for a caller elsewhere. [`BankFiles`] are a bank's files without the bank: to verify, export and copy it, damaged
 //!   or not.
+//! - [`Bank::map`] lays a bank's questions out in a plane, and finds those that are nearly the same.
 //! - [`Engine::reencode`] makes a bank of another model one of this.
 //! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines, Parquet and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
@@ -22,6 +23,7 @@ mod import;
 mod keeper;
 mod linker;
 mod lookup;
+mod map;
 mod question;
 mod record;
 mod reencode;
@@ -37,6 +39,7 @@ pub use files::BankFiles;
 pub use filter::FILTER_SYNTAX;
 pub use handle::Bank;
 pub use import::{QuestionFile, QuestionFormat};
+pub use map::{BankMap, MapPoint, MapRequest, NearDuplicate};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
 pub use write::{Prepared, UpsertOutcome};

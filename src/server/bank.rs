@@ -1,11 +1,13 @@
 //! `BankService`.
 
+use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::context::Context;
 use super::proto::bank_service_server::BankService;
 use super::{convert, limits, proto, restore, snapshot};
+use crate::Error;
 use crate::engine::{BankName, BankSettings, Engine};
 
 /// Makes, copies and removes banks.
@@ -52,6 +54,23 @@ impl BankService for Banks {
         let name = BankName::new(request.into_inner().name)?;
         self.0.in_engine(move |engine| engine.delete_bank(&name)).await?;
         Ok(Response::new(proto::DeleteBankResponse {}))
+    }
+
+    async fn map_bank(
+        &self,
+        request: Request<proto::MapBankRequest>,
+    ) -> Result<Response<proto::MapBankResponse>, Status> {
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.name);
+        let request = convert::map_request(request)?;
+        let (map, waited) = self.0.in_bank(name, move |bank| bank.map(&request)).await?;
+        let map = convert::bank_map(map, waited);
+        let most = self.0.options.max_message_bytes;
+        if map.encoded_len() > most {
+            let limit = format!("{most} bytes for one message; ask for fewer points");
+            return Err(Error::Exhausted { what: "the reply".to_owned(), limit }.into());
+        }
+        Ok(Response::new(map))
     }
 
     async fn take_snapshot(

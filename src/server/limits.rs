@@ -23,6 +23,8 @@ pub const SAMPLES: usize = 1000;
 pub const SAMPLE_TOKENS: usize = 512;
 /// Phrases of an expanded search.
 pub const PHRASES: usize = 100;
+/// Points of a bank's map.
+pub const POINTS: usize = 10_000;
 /// How deep a filter nests.
 pub const FILTER_DEPTH: usize = 8;
 /// Conditions of a filter.

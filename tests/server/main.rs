@@ -8,6 +8,7 @@ mod calls;
 mod encoder;
 mod harness;
 mod lifecycle;
+mod map;
 mod paraphrase;
 mod questions;
 mod search;

@@ -1,9 +1,11 @@
 //! From the wire's messages to the engine's types, checked on the way, and back.
 
 mod filter;
+mod map;
 mod question;
 mod search;
 
 pub(super) use filter::filter;
+pub(super) use map::{bank_map, map_request};
 pub(super) use question::{bank, quantisation, question, question_ids, question_message};
 pub(super) use search::{expand_request, generate_request, hit, paraphrase, query, search_request, timings};
