@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,14 +14,16 @@ use super::{DataArgs, ModelArgs};
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions};
 
-/// Serve banks over gRPC.
+/// Serve banks over gRPC, and over HTTP if asked to.
 ///
-/// The services are in `proto/simbert/v1`; reflection and health are on. Ctrl-C or SIGTERM ends the calls that are
+/// The services are in `proto/simbert/v1`; reflection and health are on. With --http, their calls are there as JSON, and
+/// as gRPC-web for pages; /openapi.json describes them. Ctrl-C or SIGTERM ends the calls that are
 /// open, flushes the banks and exits; a second one exits at once. The log goes to standard error; SIMBERT_LOG sets its
 /// level (error, warn, info, debug, trace).
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert serve\n  simbert serve --listen 127.0.0.1:0 --port-file port.txt\n  \
-    grpcurl -plaintext 127.0.0.1:50051 list")]
+    grpcurl -plaintext 127.0.0.1:50051 list\n  simbert serve --http\n  \
+    curl http://127.0.0.1:8080/v1/banks")]
 pub struct Serve {
     /// Address and port; port 0 takes a free one. Connections are neither encrypted nor authenticated.
     #[arg(long, value_name = "IP:PORT", env = "SIMBERT_LISTEN", default_value = "127.0.0.1:50051")]
@@ -29,6 +31,28 @@ pub struct Serve {
     /// Write the actual port into this file once the server listens.
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
+    /// Address and port for HTTP; port 0 takes a free one. Connections are neither encrypted nor authenticated.
+    #[arg(long, value_name = "IP:PORT", env = "SIMBERT_HTTP", num_args = 0..=1,
+        default_missing_value = "127.0.0.1:8080")]
+    http: Option<SocketAddr>,
+    /// Write the actual port for HTTP into this file once the server listens.
+    #[arg(long, value_name = "FILE", env = "SIMBERT_HTTP_PORT_FILE", requires = "http")]
+    http_port_file: Option<PathBuf>,
+    /// Origin whose pages may read what the HTTP port answers, such as https://example.org; `*` for all. Can be repeated.
+    #[arg(long = "cors-origin", value_name = "ORIGIN", env = "SIMBERT_CORS_ORIGIN", value_delimiter = ',')]
+    cors_origins: Vec<String>,
+    /// Connections of each port that may be open at once; who comes then waits.
+    #[arg(long, value_name = "N", env = "SIMBERT_MAX_CONNECTIONS",
+        default_value_t = ServerOptions::default().max_connections, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    /// Seconds that a peer may take over the headers of a request.
+    #[arg(long, value_name = "SECONDS", env = "SIMBERT_HEADER_TIMEOUT",
+        default_value_t = ServerOptions::default().header_timeout.as_secs(), value_parser = value_parser!(u64).range(1..=3600))]
+    header_timeout: u64,
+    /// Seconds that a connection without any call is kept.
+    #[arg(long, value_name = "SECONDS", env = "SIMBERT_IDLE_TIMEOUT",
+        default_value_t = ServerOptions::default().idle_timeout.as_secs(), value_parser = value_parser!(u64).range(1..=86_400))]
+    idle_timeout: u64,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -54,8 +78,8 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> anyhow::Result<()> {
         start_log("info");
-        if !self.listen.ip().is_loopback() {
-            tracing::warn!(listen = %self.listen, "connections are neither encrypted nor authenticated, and this \
+        for listen in [Some(self.listen), self.http].into_iter().flatten().filter(|listen| !listen.ip().is_loopback()) {
+            tracing::warn!(%listen, "connections are neither encrypted nor authenticated, and this \
                 address can be reached from other machines; put a proxy with TLS in front of it");
         }
         let started = Instant::now();
@@ -80,6 +104,11 @@ impl Serve {
         let default = ServerOptions::default();
         let options = ServerOptions {
             listen: self.listen,
+            http: self.http,
+            cors_origins: self.cors_origins,
+            max_connections: self.max_connections,
+            header_timeout: Duration::from_secs(self.header_timeout),
+            idle_timeout: Duration::from_secs(self.idle_timeout),
             max_concurrent: self.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: self.max_waiting,
             max_message_bytes: (self.max_message as usize) << 20,
@@ -89,14 +118,22 @@ impl Serve {
         let server = Server::bind(engine, options).await?;
         let stop = stop_signal()?;
         println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
-        if let Some(file) = &self.port_file {
-            std::fs::write(file, format!("{}\n", server.address().port()))
-                .with_context(|| format!("cannot write the port to {}", file.display()))?;
+        if let Some(address) = server.http_address() {
+            println!("http       http://{address} · JSON and gRPC-web · /openapi.json says what there is");
         }
+        write_port(self.port_file.as_deref(), Some(server.address()))?;
+        write_port(self.http_port_file.as_deref(), server.http_address())?;
         server.run(stop).await?;
         println!("stopped    the banks are flushed");
         Ok(())
     }
+}
+
+/// Writes the port of an address into a file, where there are both.
+fn write_port(file: Option<&Path>, address: Option<SocketAddr>) -> anyhow::Result<()> {
+    let (Some(file), Some(address)) = (file, address) else { return Ok(()) };
+    std::fs::write(file, format!("{}\n", address.port()))
+        .with_context(|| format!("cannot write the port to {}", file.display()))
 }
 
 /// Sends the log to standard error, at `level` unless `SIMBERT_LOG` names another.

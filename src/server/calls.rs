@@ -33,6 +33,9 @@ const AHEAD: Duration = Duration::from_millis(2);
 /// How long a shutting-down server reads on after its last word.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// The routes of all services, as both ports call them.
+pub(super) type Routed = tonic::service::Routes;
+
 /// Wraps the routes of all services.
 #[derive(Clone)]
 pub(super) struct Calls<S>(pub S);

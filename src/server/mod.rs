@@ -1,9 +1,11 @@
-//! The gRPC server, one file per service.
+//! The server: gRPC, one file per service, and HTTP over the same calls.
 //!
 //! | file | its one job |
 //! |---|---|
 //! | `serve` | binds, serves, shuts down; health and reflection |
 //! | `options` | what can be set |
+//! | `port`, `connection` | takes connections, so many at once, and ends those that are of no use |
+//! | `http` | JSON, gRPC-web, and what monitoring asks for |
 //! | `calls` | around every call: span, deadline, log |
 //! | `gate` | the bounded way from async calls to the blocking engine |
 //! | `limits`, `convert` | messages become engine types, checked at the door |
@@ -16,14 +18,17 @@ mod bank;
 mod bulk;
 mod calls;
 mod client;
+mod connection;
 mod context;
 mod convert;
 mod embedding;
 mod gate;
+mod http;
 pub mod limits;
 mod many;
 mod options;
 mod paraphrase;
+mod port;
 pub mod proto;
 mod question;
 mod restore;

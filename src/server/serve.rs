@@ -2,21 +2,19 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::bank::Banks;
 use super::calls::Calls;
+use super::connection::Protocol;
 use super::context::Context;
 use super::embedding::Embedding;
 use super::paraphrase::Paraphrases;
+use super::port::Port;
 use super::proto::bank_service_server::BankServiceServer;
 use super::proto::embedding_service_server::EmbeddingServiceServer;
 use super::proto::paraphrase_service_server::ParaphraseServiceServer;
@@ -24,7 +22,7 @@ use super::proto::question_service_server::QuestionServiceServer;
 use super::proto::search_service_server::SearchServiceServer;
 use super::question::Questions;
 use super::search::Search;
-use super::{ServerOptions, proto};
+use super::{ServerOptions, http, proto};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -38,71 +36,70 @@ const HEALTH: [&str; 6] = [
     SearchServiceServer::<Search>::NAME,
 ];
 
-/// Streams of one connection; a client that wants more waits.
-const STREAMS_PER_CONNECTION: u32 = 1024;
-/// A peer that is silent this long is asked for a sign of life.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
 /// A server that listens but does not answer yet; [`Server::run`] does.
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    grpc: Port,
+    http: Option<Port>,
     context: Context,
 }
 
 impl Server {
-    /// Takes the address of `options`.
+    /// Takes the addresses of `options`.
     ///
     /// # Errors
-    /// An option is out of range, or the address cannot be taken.
+    /// An option is out of range, or an address cannot be taken.
     pub async fn bind(engine: Engine, options: ServerOptions) -> Result<Self> {
         options.validate()?;
-        let unavailable = |e: std::io::Error| Error::Unavailable {
-            what: format!("address {}", options.listen),
-            reason: format!("{e}; stop what listens there, or choose another address"),
+        let tls = None; // both ports take the same
+        let grpc = Port::bind(options.listen, Protocol::Grpc).await?.with_tls(tls);
+        let http = match options.http {
+            Some(address) => Some(Port::bind(address, Protocol::Http).await?.with_tls(tls)),
+            None => None,
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(unavailable)?;
-        let address = listener.local_addr().map_err(unavailable)?;
-        Ok(Self { listener, address, context: Context::new(engine, options) })
+        Ok(Self { grpc, http, context: Context::new(engine, options) })
     }
 
-    /// Where the server listens, with the actual port.
+    /// Where the server listens for gRPC, with the actual port.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.grpc.address()
+    }
+
+    /// Where it listens for HTTP, if it does.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Port::address)
     }
 
     /// Answers calls until `shutdown` completes. Then health says NOT_SERVING, no new connection is taken, bulk
-    /// streams end after the batch they are at, snapshots that are on their way are given up, other calls have the grace period to end, and the banks are flushed.
+    /// streams end after the batch they are at, snapshots that are on their way are given up, other calls have the
+    /// grace period to end, and the banks are flushed.
     ///
     /// # Errors
-    /// The listener fails, or a bank cannot be flushed.
+    /// A bank cannot be flushed.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
-        let Self { listener, context, .. } = self;
+        let Self { grpc, http, context } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
-        let routes = routes(&context)?.add_service(health_service);
-        let stopping = context.stopping.clone();
-        let signal = async {
+        let calls = Calls(routes(&context)?.add_service(health_service).prepare());
+        let (options, stopping) = (&context.options, &context.stopping);
+        let router = http::router(&calls, options)?;
+        let http = async {
+            if let Some(port) = http {
+                port.serve(router, options, stopping).await;
+            }
+        };
+        let serving = async { tokio::join!(grpc.serve(calls, options, stopping), http) };
+        let wind_down = async {
             shutdown.await;
             tracing::info!("shutting down");
             set_health(&health, ServingStatus::NotServing).await;
             stopping.cancel();
-        };
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let mut serving = pin!(
-            tonic::transport::Server::builder()
-                .max_concurrent_streams(STREAMS_PER_CONNECTION)
-                .http2_keepalive_interval(Some(KEEPALIVE))
-                .serve_with_incoming_shutdown(Calls(routes.prepare()), incoming, signal)
-        );
-        let grace = context.options.grace;
-        let wind_down = async {
-            stopping.cancelled().await;
-            tokio::join!(end_watches(&context, health.clone()), tokio::time::sleep(grace));
+            tokio::join!(end_watches(&context, health.clone()), tokio::time::sleep(options.grace));
         };
         tokio::select! {
-            result = &mut serving => result.map_err(|e| Error::Internal(format!("the gRPC server failed: {e}")))?,
-            () = wind_down => tracing::warn!(?grace, "calls were still open at the end of the grace period"),
+            _ = serving => {}
+            () = wind_down => {
+                tracing::warn!(grace = ?options.grace, "calls were still open at the end of the grace period");
+            }
         }
         close(context).await
     }

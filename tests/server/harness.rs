@@ -18,6 +18,8 @@ use crate::encoder::{FakeEncoder, FakeWriter};
 pub struct Served {
     pub client: Client,
     pub address: SocketAddr,
+    /// Where it listens for HTTP, if `options` say so.
+    pub http: Option<SocketAddr>,
     pub folder: Arc<TempDir>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<simbert::Result<()>>,
@@ -26,6 +28,11 @@ pub struct Served {
 /// Options for a test: a free port, so that tests run side by side.
 pub fn options() -> ServerOptions {
     ServerOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), max_concurrent: 2, ..ServerOptions::default() }
+}
+
+/// The same with a port for HTTP.
+pub fn http_options() -> ServerOptions {
+    ServerOptions { http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), ..options() }
 }
 
 /// An engine over `folder` whose encoder is the fake one.
@@ -48,10 +55,10 @@ impl Served {
 
     pub async fn serve(engine: Engine, folder: Arc<TempDir>, options: ServerOptions) -> Self {
         let server = Server::bind(engine, options).await.unwrap();
-        let address = server.address();
+        let (address, http) = (server.address(), server.http_address());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async { _ = stopped.await }));
-        Self { client: connect(address).await, address, folder, stop, running }
+        Self { client: connect(address).await, address, http, folder, stop, running }
     }
 
     /// A server with an empty bank `faq`.

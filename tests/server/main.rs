@@ -7,6 +7,7 @@ mod calibration;
 mod calls;
 mod encoder;
 mod harness;
+mod http;
 mod lifecycle;
 mod map;
 mod paraphrase;

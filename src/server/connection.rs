@@ -1,0 +1,274 @@
+//! The life of one connection: who does not begin, or leaves it unused, loses it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::HttpBody;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::InspectReader;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Extensions, Request, Response};
+use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
+
+use super::ServerOptions;
+
+/// Streams of one HTTP/2 connection; a client that wants more waits.
+const STREAMS: u32 = 1024;
+/// A peer that is silent this long is asked for a sign of life, and has as long again to give one.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Bytes of the headers of one HTTP/2 request.
+const HEADER_BYTES: u32 = 16 << 10;
+/// Bytes that an HTTP/1 connection buffers; its request line and headers must fit.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The least that a peer must have said in time: HTTP/2's preface and an empty frame of settings. HTTP/1 has a clock of
+/// its own, which runs until the headers are complete.
+const HELLO_BYTES: usize = 24 + 9;
+
+/// What a port speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/2 alone.
+    Grpc,
+    /// HTTP/1.1 and HTTP/2.
+    Http,
+}
+
+impl Protocol {
+    /// As TLS names them, best first.
+    pub fn names(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::Grpc => &[b"h2"],
+            Self::Http => &[b"h2", b"http/1.1"],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+/// A service that answers every request, and the body of its answers.
+pub(super) trait Serves:
+    Service<
+        Request<Body>,
+        Response = Response<Self::Answer>,
+        Error = Infallible,
+        Future: Future<Output = Result<Response<Self::Answer>, Infallible>> + Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+    type Answer: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+}
+
+impl<S, B> Serves for S
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Answer = B;
+}
+
+/// How connections of one port are served. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Connection {
+    builder: Arc<Builder<TokioExecutor>>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    stopping: CancellationToken,
+}
+
+impl Connection {
+    pub fn new(protocol: Protocol, options: &ServerOptions, stopping: CancellationToken) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        if protocol == Protocol::Grpc {
+            builder = builder.http2_only();
+        }
+        let ServerOptions { header_timeout, idle_timeout, .. } = *options;
+        let mut http1 = builder.http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES);
+        let mut http2 = builder.http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
+        http2.max_concurrent_streams(STREAMS).max_header_list_size(HEADER_BYTES);
+        Self { builder: Arc::new(builder), header_timeout, idle_timeout, stopping }
+    }
+
+    /// How long a peer may take to begin.
+    pub fn patience(&self) -> Duration {
+        self.header_timeout
+    }
+
+    /// Serves the connection until either side ends it.
+    pub async fn serve<I>(self, io: I, service: impl Serves)
+    where
+        I: AsyncRead + AsyncWrite + Connected<ConnectInfo: Introduces> + Send + Unpin + 'static,
+    {
+        let mut introduction = Extensions::new();
+        io.connect_info().introduce(&mut introduction);
+        let use_ = Arc::new(Use::default());
+        let heard = Arc::clone(&use_);
+        let io = InspectReader::new(io, move |bytes| heard.hear(bytes.len()));
+        let service = PerConnection { service, introduction, use_: Arc::clone(&use_) };
+        let serving = self.builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+        let mut serving = pin!(serving);
+        let mut unused = pin!(use_.ends(self.header_timeout, self.idle_timeout));
+        let mut stopping = pin!(self.stopping.cancelled());
+        let mut told = false;
+        loop {
+            tokio::select! {
+                result = &mut serving => {
+                    return if let Err(error) = result { tracing::debug!(%error, "a connection broke") };
+                }
+                end = &mut unused => match end {
+                    End::NeverBegan => return tracing::debug!("a peer took too long to begin"),
+                    End::Idle if told => return,
+                    End::Idle => {
+                        serving.as_mut().graceful_shutdown();
+                        told = true;
+                        unused.set(use_.ends(Duration::ZERO, self.header_timeout));
+                    }
+                },
+                () = &mut stopping, if !told => {
+                    serving.as_mut().graceful_shutdown();
+                    told = true;
+                }
+            }
+        }
+    }
+}
+
+/// How a connection is used.
+struct Use {
+    /// Bytes that have come, as far as they matter.
+    heard: AtomicUsize,
+    /// Requests whose answer has not ended, and since when there have been so many.
+    open: Mutex<(usize, Instant)>,
+}
+
+enum End {
+    NeverBegan,
+    Idle,
+}
+
+impl Default for Use {
+    fn default() -> Self {
+        Self { heard: AtomicUsize::new(0), open: Mutex::new((0, Instant::now())) }
+    }
+}
+
+impl Use {
+    fn hear(&self, bytes: usize) {
+        if self.heard.load(Ordering::Relaxed) < HELLO_BYTES {
+            self.heard.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until the connection is of no use: nothing was said within `begin`, or no request was open for `idle`.
+    async fn ends(&self, begin: Duration, idle: Duration) -> End {
+        tokio::time::sleep(begin).await;
+        if self.heard.load(Ordering::Relaxed) < HELLO_BYTES && self.open.lock().0 == 0 {
+            return End::NeverBegan;
+        }
+        loop {
+            let (open, since) = *self.open.lock();
+            let left = if open > 0 { idle } else { idle.saturating_sub(since.elapsed()) };
+            if left.is_zero() {
+                return End::Idle;
+            }
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(usize) -> usize) {
+        let mut open = self.open.lock();
+        *open = (change(open.0), Instant::now());
+    }
+}
+
+/// Counts a request for as long as it lives.
+struct Open(Arc<Use>);
+
+impl Open {
+    fn new(use_: &Arc<Use>) -> Self {
+        use_.count(|open| open + 1);
+        Self(Arc::clone(use_))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.count(|open| open - 1);
+    }
+}
+
+/// Tells each request whom it comes from.
+pub(super) trait Introduces {
+    fn introduce(self, extensions: &mut Extensions);
+}
+
+impl Introduces for TcpConnectInfo {
+    fn introduce(self, extensions: &mut Extensions) {
+        extensions.insert(self);
+    }
+}
+
+impl Introduces for TlsConnectInfo<TcpConnectInfo> {
+    fn introduce(self, extensions: &mut Extensions) {
+        extensions.insert(self.get_ref().clone());
+        extensions.insert(self);
+    }
+}
+
+/// The service, for the requests of one connection.
+#[derive(Clone)]
+struct PerConnection<S> {
+    service: S,
+    introduction: Extensions,
+    use_: Arc<Use>,
+}
+
+type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+
+impl<S, B> Service<Request<B>> for PerConnection<S>
+where
+    S: Serves,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering<Body>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let open = Open::new(&self.use_);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().extend(self.introduction.clone());
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            // The body holds the request open until its end.
+            let held = |body: S::Answer| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ = &open;
+                    frame
+                }))
+            };
+            answer.await.map(|response| response.map(held))
+        })
+    }
+}
