@@ -10,6 +10,7 @@ the same name. What fails raises a subclass of `SimbertError`. The messages them
 
 from .async_client import AsyncClient
 from .bank import Bank, Quantisation
+from .bank_map import BankMap, MapPoint, NearDuplicate
 from .bulk import BulkProgress, BulkResult, Failure
 from .client import Client
 from .connection import Tls
@@ -48,6 +49,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncClient",
     "Bank",
+    "BankMap",
     "BulkProgress",
     "BulkResult",
     "Cancelled",
@@ -62,8 +64,10 @@ __all__ = [
     "Hit",
     "Internal",
     "InvalidArgument",
+    "MapPoint",
     "MaximumScore",
     "Model",
+    "NearDuplicate",
     "NotFound",
     "OutOfRange",
     "Page",
