@@ -119,7 +119,7 @@ impl Serve {
         let stop = stop_signal()?;
         println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
         if let Some(address) = server.http_address() {
-            println!("http       http://{address} · JSON and gRPC-web · /openapi.json says what there is");
+            println!("http       http://{address} · console, JSON and gRPC-web · /openapi.json says what there is");
         }
         write_port(self.port_file.as_deref(), Some(server.address()))?;
         write_port(self.http_port_file.as_deref(), server.http_address())?;

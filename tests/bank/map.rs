@@ -23,7 +23,7 @@ fn a_map_is_printed_and_drawn_and_lists_two_answers_to_one_question() {
     let pairs = map["near_duplicates"].as_array().unwrap();
     assert_eq!(pairs.len(), 3, "{pairs:?}");
     assert!(pairs.iter().all(|pair| pair["one_faq"] == (pair["second"] == "2")), "{pairs:?}");
-    let svg = std::fs::read_to_string(svg).unwrap();
+    let svg = std::fs::read_to_string(&svg).unwrap();
     assert_eq!((svg.matches("<circle").count(), svg.matches("<line").count()), (4, 3));
     assert!(svg.contains("怎么还款") && !svg.contains("<loan>"));
 

@@ -6,8 +6,10 @@
 //! | `gateway`, `query`, `frame` | JSON to a call and back; every call goes the way of those from the gRPC port |
 //! | `failure` | errors as JSON |
 //! | `openapi` | describes all of it |
+//! | `console` | the page at `/` |
 //! | `cors` | what pages of other origins may do |
 
+mod console;
 mod cors;
 mod failure;
 mod frame;
@@ -57,6 +59,7 @@ pub(super) fn router(calls: &Calls<Routed>, options: &ServerOptions) -> Result<R
         router = router.route(route.path, on(route.verb.filter(), answer));
     }
     let calls = calls.clone();
+    let router = console::add_to(router);
     let router =
         router.method_not_allowed_fallback(wrong_method).fallback(move |request| other(calls.clone(), request));
     Ok(cors::allow(router, &options.cors_origins))
@@ -69,7 +72,11 @@ async fn other(calls: Calls<Routed>, request: Request<Body>) -> Response {
         let Ok(response) = GrpcWebLayer::new().layer(calls).oneshot(request).await;
         return response.map(Body::new);
     }
-    let message = format!("path: expected one of those that /openapi.json lists, received `{}`", request.uri().path());
+    unknown(request.uri().path())
+}
+
+fn unknown(path: &str) -> Response {
+    let message = format!("path: expected one of those that /openapi.json lists, received `{path}`");
     Failure::new(StatusCode::NOT_FOUND, Code::NotFound, message).into_response()
 }
 
