@@ -15,6 +15,7 @@ mod generate;
 mod hits;
 mod index;
 mod interrupt;
+mod log;
 mod open;
 mod remote;
 mod sampling;

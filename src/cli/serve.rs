@@ -1,6 +1,5 @@
 //! `simbert serve`.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
+use super::log::{LogFormat, start_log_as};
 use super::{DataArgs, ModelArgs};
 use crate::engine::{Engine, EngineOptions};
-use crate::server::{Server, ServerOptions};
+use crate::server::{Server, ServerOptions, TraceOptions, Traces};
 
 /// Serve banks over gRPC, and over HTTP if asked to.
 ///
@@ -70,6 +69,22 @@ pub struct Serve {
     /// Largest message in and out, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = value_parser!(u32).range(1..=1024))]
     max_message: u32,
+    /// Open every bank before saying to be ready, rather than when it is first used.
+    #[arg(long, env = "SIMBERT_OPEN_BANKS")]
+    open_banks: bool,
+    /// Milliseconds from when on a call is slow; the log has a line for each slow call.
+    #[arg(long, value_name = "MS", env = "SIMBERT_SLOW_CALL",
+        default_value_t = ServerOptions::default().slow_call.as_millis() as u64)]
+    slow_call: u64,
+    /// How lines of the log are written.
+    #[arg(long, value_name = "FORMAT", env = "SIMBERT_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// Send traces to this collector, by OTLP over gRPC: http://host:port.
+    #[arg(long, value_name = "URL", env = "SIMBERT_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+    /// The share of traces that begin here and are sent, 0 to 1.
+    #[arg(long, value_name = "SHARE", env = "SIMBERT_TRACE_RATIO", default_value_t = 1.0)]
+    trace_ratio: f64,
     /// Seconds that open calls have when the server shuts down.
     #[arg(long, value_name = "SECONDS", default_value_t = ServerOptions::default().grace.as_secs())]
     grace: u64,
@@ -77,7 +92,12 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> anyhow::Result<()> {
-        start_log("info");
+        let runtime = runtime()?;
+        let traces = {
+            let _connections = runtime.enter();
+            self.traces()?
+        };
+        start_log_as("info", self.log_format, traces.as_ref());
         for listen in [Some(self.listen), self.http].into_iter().flatten().filter(|listen| !listen.ip().is_loopback()) {
             tracing::warn!(%listen, "connections are neither encrypted nor authenticated, and this \
                 address can be reached from other machines; put a proxy with TLS in front of it");
@@ -97,7 +117,17 @@ impl Serve {
             println!("calibrated on {pairs} pairs of {files}");
         }
         println!("data       {}", self.data.data.display());
-        runtime()?.block_on(self.serve(engine))
+        let served = runtime.block_on(self.serve(engine));
+        if let Some(traces) = traces {
+            traces.end();
+        }
+        served
+    }
+
+    /// The sending of traces, if they are to be sent.
+    fn traces(&self) -> anyhow::Result<Option<Traces>> {
+        let Some(endpoint) = self.otlp_endpoint.clone() else { return Ok(None) };
+        Ok(Some(Traces::start(&TraceOptions { endpoint, ratio: self.trace_ratio })?))
     }
 
     async fn serve(self, engine: Engine) -> anyhow::Result<()> {
@@ -112,6 +142,8 @@ impl Serve {
             max_concurrent: self.max_concurrent.unwrap_or(default.max_concurrent),
             max_waiting: self.max_waiting,
             max_message_bytes: (self.max_message as usize) << 20,
+            open_banks: self.open_banks,
+            slow_call: Duration::from_millis(self.slow_call),
             grace: Duration::from_secs(self.grace),
             ..default
         };
@@ -134,14 +166,6 @@ fn write_port(file: Option<&Path>, address: Option<SocketAddr>) -> anyhow::Resul
     let (Some(file), Some(address)) = (file, address) else { return Ok(()) };
     std::fs::write(file, format!("{}\n", address.port()))
         .with_context(|| format!("cannot write the port to {}", file.display()))
-}
-
-/// Sends the log to standard error, at `level` unless `SIMBERT_LOG` names another.
-pub(super) fn start_log(level: &str) {
-    let filter = EnvFilter::try_from_env("SIMBERT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Fails when there is a log already, which is as good.
-    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
 /// An engine over the model and the folder of banks, with so much memory for vectors of late texts.

@@ -113,6 +113,10 @@ pub struct BankStatus {
     pub bytes_on_disk: u64,
     /// Questions in the graph of an open bank; the others are compared one by one.
     pub questions_in_graph: u64,
+    /// Vectors of an open bank that wait for a graph.
+    pub waiting: u64,
+    /// Graphs of an open bank; each has a file of its own.
+    pub segments: u64,
     /// Bytes that searches of an open bank need in memory: graphs, codes and ids, and vectors that wait for a graph.
     pub index_bytes: u64,
     /// Graphs that were damaged when the bank was opened. They are made again of the vectors.
@@ -210,6 +214,8 @@ impl Bank {
             model_fingerprint: shared.model.encoder.fingerprint().to_owned(),
             bytes_on_disk: shared.banks.bytes_on_disk(shared.name.as_str())?,
             questions_in_graph: shared.index.maintained() as u64,
+            waiting: shared.index.waiting() as u64,
+            segments: shared.index.graphs() as u64,
             index_bytes: shared.index.bytes() as u64,
             damaged_graphs: shared.damaged_graphs,
         })

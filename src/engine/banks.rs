@@ -193,13 +193,20 @@ impl Engine {
         Ok(())
     }
 
+    /// The names of all banks.
+    ///
+    /// # Errors
+    /// The folder of banks cannot be read.
+    pub fn names(&self) -> Result<Vec<BankName>> {
+        self.shared.banks.names()?.into_iter().map(BankName::new).collect()
+    }
+
     /// What each bank is and holds, by name. Banks that are not open are not opened, and may be open elsewhere.
     ///
     /// # Errors
     /// A bank's description is damaged, or the disk fails.
     pub fn banks(&self) -> Result<Vec<BankStatus>> {
-        let names = self.shared.banks.names()?;
-        let statuses = names.into_iter().map(|name| self.status(BankName::new(name)?));
+        let statuses = self.names()?.into_iter().map(|name| self.status(name));
         // A bank that was deleted meanwhile is no error.
         statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).collect()
     }
@@ -221,6 +228,8 @@ impl Engine {
             model_fingerprint: facts.model_fingerprint,
             bytes_on_disk: self.shared.banks.bytes_on_disk(name.as_str())?,
             questions_in_graph: 0,
+            waiting: 0,
+            segments: 0,
             index_bytes: 0,
             damaged_graphs: 0,
             name,
@@ -241,6 +250,11 @@ impl Engine {
     /// The model has no decoder, the request is out of range, or the model fails.
     pub fn generate(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
         self.shared.model.writer()?.write(request)
+    }
+
+    /// Texts that wait to be encoded.
+    pub fn queued(&self) -> usize {
+        self.shared.model.encoder.queued()
     }
 
     /// How the cache of vectors is used.
@@ -310,6 +324,9 @@ impl SentenceEncoder for Encoder {
     fn fingerprint(&self) -> &str {
         Self::fingerprint(self)
     }
+    fn queued(&self) -> usize {
+        Self::queued(self)
+    }
     fn cache(&self) -> CacheUse {
         Self::cache(self)
     }
@@ -317,6 +334,7 @@ impl SentenceEncoder for Encoder {
 
 impl QuestionWriter for Paraphraser {
     fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
+        let _span = tracing::debug_span!("generate", samples = request.sampling.samples).entered();
         let started = Instant::now();
         let phrases = self.generate(request)?;
         Ok((phrases, Timings { generate: started.elapsed(), ..Timings::default() }))

@@ -19,6 +19,11 @@ pub trait SentenceEncoder: Send + Sync {
     /// Names the model: two encoders with one fingerprint give the same vectors.
     fn fingerprint(&self) -> &str;
 
+    /// Texts that wait to be encoded.
+    fn queued(&self) -> usize {
+        0
+    }
+
     /// How its cache of vectors is used; it need not have one.
     fn cache(&self) -> CacheUse {
         CacheUse::default()

@@ -92,6 +92,7 @@ impl Bank {
         let (vectors, encoded) = shared.encode_queries(&texts)?;
         let deeper = SearchRequest { k: request.search.k.saturating_mul(DEEPER), ..request.search.clone() };
 
+        let _span = tracing::debug_span!("search", queries = texts.len()).entered();
         let started = Instant::now();
         let catalogue = shared.catalogue.read();
         let search = |vector: &Vec<f32>| shared.nearest(&catalogue, &deeper, vector);

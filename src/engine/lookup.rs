@@ -81,6 +81,7 @@ impl Bank {
             let hits = found.iter().map(|found| shared.hit(found)).collect::<Result<_>>()?;
             Ok(SearchResponse { hits, timings: Timings { search: started.elapsed(), ..timings } })
         };
+        let _span = tracing::debug_span!("search", queries = requests.len()).entered();
         match requests {
             [request] => Ok(vec![search((request, &vectors[0]))?]), // a vector for each request
             _ => requests.par_iter().zip(&vectors).map(search).collect(),

@@ -95,6 +95,26 @@ pub struct Timings {
     pub search: Duration,
 }
 
+impl Timings {
+    /// Each stage by its name.
+    pub fn stages(self) -> [(&'static str, Duration); 5] {
+        let Self { queue, tokenise, infer, generate, search } = self;
+        [("queue", queue), ("tokenise", tokenise), ("infer", infer), ("generate", generate), ("search", search)]
+    }
+
+    /// The longer of both, stage by stage: the times of what ran side by side.
+    #[must_use]
+    pub fn longest(self, other: Self) -> Self {
+        Self {
+            queue: self.queue.max(other.queue),
+            tokenise: self.tokenise.max(other.tokenise),
+            infer: self.infer.max(other.infer),
+            generate: self.generate.max(other.generate),
+            search: self.search.max(other.search),
+        }
+    }
+}
+
 /// What a look-up found, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchResponse {

@@ -100,6 +100,7 @@ impl Bank {
     /// # Errors
     /// The disk fails, or the model, where another batch has changed a text meanwhile.
     pub fn commit(&self, Prepared(incoming): Prepared) -> Result<UpsertOutcome> {
+        let _span = tracing::debug_span!("store", questions = incoming.len()).entered();
         self.writable()?.commit(incoming)
     }
 

@@ -118,6 +118,16 @@ impl Segments {
         Ok(())
     }
 
+    /// Segments with a graph.
+    pub fn graphs(&self) -> usize {
+        self.snapshot().frozen.len()
+    }
+
+    /// Vectors that wait for a graph.
+    pub fn waiting(&self) -> usize {
+        self.snapshot().runs.iter().map(|part| part.live as usize).sum()
+    }
+
     /// Bytes that searches need in memory: graphs, codes, ids, and vectors that wait.
     pub fn bytes(&self) -> usize {
         let snapshot = self.snapshot();

@@ -65,6 +65,11 @@ impl Batcher {
         }
         call.wait()
     }
+
+    /// Sentences that no batch has taken yet.
+    pub fn queued(&self) -> usize {
+        self.shared.queue.lock().as_ref().map_or(0, Queue::len)
+    }
 }
 
 impl Drop for Batcher {
@@ -137,30 +142,20 @@ mod tests {
         })
     }
 
-    fn queued(batcher: &Batcher) -> usize {
-        let mut guard = batcher.shared.queue.lock();
-        let mut queue = guard.take().unwrap();
-        let batch = queue.take(usize::MAX, 1).unwrap_or_default();
-        let rows = batch.len();
-        batch.into_iter().for_each(|(call, _)| queue.push(call)); // calls of one row
-        *guard = Some(queue);
-        rows
-    }
-
     #[test]
     fn what_comes_while_a_batch_runs_shares_the_next() {
         let (go, held) = mpsc::channel();
         let batcher = Batcher::start(vec![held_up(held)], 256).unwrap();
         std::thread::scope(|scope| {
             let first = scope.spawn(|| batcher.encode(vec![vec![7; 5]]).unwrap());
-            while queued(&batcher) > 0 || batcher.shared.queue.try_lock().is_none() {
+            while batcher.queued() > 0 {
                 std::thread::yield_now();
             }
             let others: Vec<_> = (0..4).map(|i| (i, &batcher)).collect();
             std::thread::sleep(std::time::Duration::from_millis(20));
             let others: Vec<_> =
                 others.into_iter().map(|(i, batcher)| scope.spawn(move || batcher.encode(vec![vec![i; 5]]))).collect();
-            while queued(&batcher) < 4 {
+            while batcher.queued() < 4 {
                 std::thread::yield_now();
             }
             go.send(()).unwrap();
@@ -186,7 +181,7 @@ mod tests {
             let second = scope.spawn(|| {
                 while_waited_for(Arc::new(move || patience.load(Ordering::SeqCst)), || batcher.encode(vec![vec![2]]))
             });
-            while queued(&batcher) < 1 {
+            while batcher.queued() < 1 {
                 std::thread::yield_now();
             }
             waits.store(false, Ordering::SeqCst);

@@ -115,6 +115,7 @@ impl Encoder {
             "" => self.tokenizer.sentence(text.as_ref(), *max_tokens),
             prefix => self.tokenizer.sentence(&format!("{prefix}{}", text.as_ref()), *max_tokens),
         };
+        let span = tracing::debug_span!("tokenise", texts = texts.len()).entered();
         // One query must not wait for another thread to wake up.
         let ids = if texts.len() < TEXTS_PER_THREAD {
             texts.iter().map(cut).collect::<Result<Vec<_>>>()?
@@ -122,9 +123,16 @@ impl Encoder {
             texts.par_iter().with_min_len(TEXTS_PER_THREAD).map(cut).collect::<Result<Vec<_>>>()?
         };
         let tokenise = start.elapsed();
+        drop(span);
+        let _span = tracing::debug_span!("infer", texts = texts.len()).entered();
         let (vectors, mut timings) = self.encode_ids(ids)?;
         timings.tokenise = tokenise;
         Ok(Encoded { vectors, timings })
+    }
+
+    /// Sentences that wait for a batch.
+    pub fn queued(&self) -> usize {
+        self.batcher.queued()
     }
 
     /// How the cache is used.

@@ -40,6 +40,11 @@ impl Queue {
         self.calls.is_empty()
     }
 
+    /// Rows that no batch has taken.
+    pub fn len(&self) -> usize {
+        self.calls.iter().map(|waiting| waiting.rest.len()).sum()
+    }
+
     /// Leaves out calls that have failed, or that nobody waits for.
     pub fn drop_abandoned(&mut self) {
         let Self { calls, tokens } = self;

@@ -1,8 +1,9 @@
-//! Around every call: its span, its deadline, and one line in the log.
+//! Around every call: its request id, its span, its deadline, and what is noted of it.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,15 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::transport::server::TcpConnectInfo;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tracing::Instrument;
+use tracing::field::Empty;
 
+use super::metrics::{CallNames, Metrics};
+use super::pause;
+use super::record::{self, Ending, Record};
+use super::request_id::{REQUEST_ID, RequestId};
+use super::trace;
 use crate::Error;
 
 /// When the caller stops waiting. It lies in the extensions of a request that has a `grpc-timeout`.
@@ -38,7 +45,15 @@ pub(super) type Routed = tonic::service::Routes;
 
 /// Wraps the routes of all services.
 #[derive(Clone)]
-pub(super) struct Calls<S>(pub S);
+pub(super) struct Calls<S> {
+    pub routes: S,
+    pub names: CallNames,
+    pub metrics: Arc<Metrics>,
+    /// See [`super::ServerOptions::slow_call`].
+    pub slow: Duration,
+    /// How long the request of a call that takes one message may pause.
+    pub pause: Duration,
+}
 
 impl<S> Service<Request<Body>> for Calls<S>
 where
@@ -50,29 +65,44 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+        self.routes.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let started = Instant::now();
+        let id = RequestId::of(request.headers());
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let span = tracing::info_span!("call", method = request.uri().path(), peer = peer.map(tracing::field::display));
+        let method = request.uri().path();
+        let span = tracing::info_span!(
+            "call",
+            request_id = %id,
+            method,
+            peer = peer.map(tracing::field::display),
+            otel.name = Empty,
+            otel.kind = Empty,
+        );
+        trace::join(&span, request.headers(), method);
+        let (name, streams) = self.names.of(method).clone();
+        let slow = (!streams).then_some(self.slow);
+        if !streams {
+            request = request.map(|body| pause::impatient(body, self.pause));
+        }
+        let record = Arc::new(Record::begin(name, span.clone(), slow, Arc::clone(&self.metrics)));
+        let ending = Ending::of(Arc::clone(&record));
         let timeout = timeout(request.headers());
-        let deadline = timeout.and_then(|t| started.checked_add(t.saturating_sub(AHEAD)));
+        let deadline = timeout.and_then(|t| record.started.checked_add(t.saturating_sub(AHEAD)));
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(deadline));
         }
-        let call = self.0.call(request);
+        let call = record::within(record, self.routes.call(request));
         let answer = async move {
-            let response = match deadline {
+            let mut response = match deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), call)
                     .await
                     .unwrap_or_else(|_| Ok(exceeded().into_http()))?,
                 None => call.await?,
             };
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            tracing::debug!(?code, elapsed = ?started.elapsed(), "answered");
-            Ok(response)
+            response.headers_mut().insert(REQUEST_ID, id.into_value());
+            Ok(ending.watch(response))
         };
         Box::pin(answer.instrument(span))
     }
@@ -125,7 +155,11 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
+    use crate::engine::Engine;
+    use crate::server::gate::Gate;
 
     /// A service that takes its time.
     #[derive(Clone)]
@@ -150,9 +184,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_passed_deadline_says_so() {
+        let data = tempfile::tempdir().unwrap();
+        let engine = Engine::without_model(data.path(), "none", 2).unwrap();
+        let metrics = Arc::new(Metrics::new(engine, Gate::new(1, 0)));
+        let slow = Duration::from_secs(1);
+        let calls = Calls { routes: Slow, names: CallNames::new().unwrap(), metrics, slow, pause: slow };
         let call = |timeout: &str| {
             let request = Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap();
-            Calls(Slow).call(request)
+            calls.clone().call(request)
         };
         let response = call("20m").await.unwrap();
         let status = Status::from_header_map(response.headers()).unwrap();

@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::HttpBody;
 use bytes::Bytes;
@@ -14,7 +13,6 @@ use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +22,7 @@ use tonic::codegen::http::{Extensions, Request, Response};
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 
 use super::ServerOptions;
+use super::activity::{Activity, End, Open};
 
 /// Streams of one HTTP/2 connection; a client that wants more waits.
 const STREAMS: u32 = 1024;
@@ -33,10 +32,6 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const HEADER_BYTES: u32 = 16 << 10;
 /// Bytes that an HTTP/1 connection buffers; its request line and headers must fit.
 const BUFFER_BYTES: usize = 64 << 10;
-/// The least that a peer must have said in time: HTTP/2's preface and an empty frame of settings. HTTP/1 has a clock of
-/// its own, which runs until the headers are complete.
-const HELLO_BYTES: usize = 24 + 9;
-
 /// What a port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -47,13 +42,11 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
-    /// As TLS names them, best first.
-    pub fn names(self) -> Vec<Vec<u8>> {
-        let names: &[&[u8]] = match self {
-            Self::Grpc => &[b"h2"],
-            Self::Http => &[b"h2", b"http/1.1"],
-        };
-        names.iter().map(|name| name.to_vec()).collect()
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
     }
 }
 
@@ -117,13 +110,13 @@ impl Connection {
     {
         let mut introduction = Extensions::new();
         io.connect_info().introduce(&mut introduction);
-        let use_ = Arc::new(Use::default());
-        let heard = Arc::clone(&use_);
+        let activity = Arc::new(Activity::default());
+        let heard = Arc::clone(&activity);
         let io = InspectReader::new(io, move |bytes| heard.hear(bytes.len()));
-        let service = PerConnection { service, introduction, use_: Arc::clone(&use_) };
+        let service = PerConnection { service, introduction, activity: Arc::clone(&activity) };
         let serving = self.builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
         let mut serving = pin!(serving);
-        let mut unused = pin!(use_.ends(self.header_timeout, self.idle_timeout));
+        let mut unused = pin!(activity.ends(self.header_timeout, self.idle_timeout));
         let mut stopping = pin!(self.stopping.cancelled());
         let mut told = false;
         loop {
@@ -137,7 +130,7 @@ impl Connection {
                     End::Idle => {
                         serving.as_mut().graceful_shutdown();
                         told = true;
-                        unused.set(use_.ends(Duration::ZERO, self.header_timeout));
+                        unused.set(activity.ends(Duration::ZERO, self.header_timeout));
                     }
                 },
                 () = &mut stopping, if !told => {
@@ -146,70 +139,6 @@ impl Connection {
                 }
             }
         }
-    }
-}
-
-/// How a connection is used.
-struct Use {
-    /// Bytes that have come, as far as they matter.
-    heard: AtomicUsize,
-    /// Requests whose answer has not ended, and since when there have been so many.
-    open: Mutex<(usize, Instant)>,
-}
-
-enum End {
-    NeverBegan,
-    Idle,
-}
-
-impl Default for Use {
-    fn default() -> Self {
-        Self { heard: AtomicUsize::new(0), open: Mutex::new((0, Instant::now())) }
-    }
-}
-
-impl Use {
-    fn hear(&self, bytes: usize) {
-        if self.heard.load(Ordering::Relaxed) < HELLO_BYTES {
-            self.heard.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-
-    /// Waits until the connection is of no use: nothing was said within `begin`, or no request was open for `idle`.
-    async fn ends(&self, begin: Duration, idle: Duration) -> End {
-        tokio::time::sleep(begin).await;
-        if self.heard.load(Ordering::Relaxed) < HELLO_BYTES && self.open.lock().0 == 0 {
-            return End::NeverBegan;
-        }
-        loop {
-            let (open, since) = *self.open.lock();
-            let left = if open > 0 { idle } else { idle.saturating_sub(since.elapsed()) };
-            if left.is_zero() {
-                return End::Idle;
-            }
-            tokio::time::sleep(left).await;
-        }
-    }
-
-    fn count(&self, change: impl FnOnce(usize) -> usize) {
-        let mut open = self.open.lock();
-        *open = (change(open.0), Instant::now());
-    }
-}
-
-/// Counts a request for as long as it lives.
-struct Open(Arc<Use>);
-
-impl Open {
-    fn new(use_: &Arc<Use>) -> Self {
-        use_.count(|open| open + 1);
-        Self(Arc::clone(use_))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.count(|open| open - 1);
     }
 }
 
@@ -236,7 +165,7 @@ impl Introduces for TlsConnectInfo<TcpConnectInfo> {
 struct PerConnection<S> {
     service: S,
     introduction: Extensions,
-    use_: Arc<Use>,
+    activity: Arc<Activity>,
 }
 
 type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
@@ -256,7 +185,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let open = Open::new(&self.use_);
+        let open = Open::new(&self.activity);
         let mut request = request.map(Body::new);
         request.extensions_mut().extend(self.introduction.clone());
         let answer = self.service.call(request);

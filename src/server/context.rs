@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::ServerOptions;
 use super::gate::Gate;
+use super::metrics::Metrics;
 use crate::engine::{Bank, BankName, Engine};
 use crate::{Error, Result};
 
@@ -23,6 +24,11 @@ pub(super) struct Context {
     pub transfers: Arc<Semaphore>,
     /// What copies, sends, receives and restores snapshots: beside the calls, which such long work must not hold up.
     pub copying: Gate,
+    pub metrics: Arc<Metrics>,
+    /// One permit for who reads the metrics, which takes looking at the disk.
+    pub measuring: Arc<Semaphore>,
+    /// Cancelled when the banks are open that were to be opened before calls come.
+    pub opened: CancellationToken,
     pub options: ServerOptions,
     /// Cancelled when the server begins to shut down: streams end after the batch they are at.
     pub stopping: CancellationToken,
@@ -34,7 +40,64 @@ impl Context {
         let streams = Arc::new(Semaphore::new(options.max_streams as usize));
         let transfers = Arc::new(Semaphore::new(options.max_transfers as usize));
         let copying = Gate::new(options.max_transfers, 0);
-        Self { engine, gate, streams, transfers, copying, options, stopping: CancellationToken::new() }
+        let metrics = Arc::new(Metrics::new(engine.clone(), gate.clone()));
+        Self {
+            engine,
+            gate,
+            streams,
+            transfers,
+            copying,
+            metrics,
+            measuring: Arc::new(Semaphore::new(1)),
+            opened: CancellationToken::new(),
+            options,
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Whether calls can be answered: the model is loaded, as there is an engine.
+    ///
+    /// # Errors
+    /// UNAVAILABLE while banks are opened and from the beginning of the end on; the disk's error when the banks cannot be
+    /// looked at.
+    pub async fn readiness(&self) -> Result<(), Status> {
+        let not_yet = |reason: &str| Error::Unavailable {
+            what: "the server".to_owned(),
+            reason: format!("{reason}; ask again later"),
+        };
+        if self.stopping.is_cancelled() {
+            return Err(not_yet("it is shutting down").into());
+        }
+        if !self.opened.is_cancelled() {
+            return Err(not_yet("it opens its banks").into());
+        }
+        let engine = self.engine.clone();
+        let looked = tokio::task::spawn_blocking(move || engine.names()).await;
+        looked.map_err(|_| Error::Internal("looking at the banks panicked".to_owned()))??;
+        Ok(())
+    }
+
+    /// Opens every bank, so that no call has to wait for that. One that cannot be opened is left, with a word in the log.
+    pub async fn open_banks(&self) {
+        let engine = self.engine.clone();
+        let names = tokio::task::spawn_blocking(move || engine.names()).await;
+        let names = names.map_err(|e| Error::Internal(e.to_string())).and_then(|names| names);
+        let names = names.unwrap_or_else(|error| {
+            tracing::error!(%error, "the banks cannot be opened");
+            Vec::new()
+        });
+        for name in names {
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            let engine = self.engine.clone();
+            let open = move || {
+                engine.bank(&name).map(drop).inspect_err(|error| {
+                    tracing::warn!(bank = %name, %error, "a bank cannot be opened");
+                })
+            };
+            let _ = tokio::task::spawn_blocking(open).await; // it said what went wrong
+        }
     }
 
     /// A place among the bulk streams, until it is dropped.

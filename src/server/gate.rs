@@ -1,11 +1,13 @@
 //! The way from async calls to the blocking engine: bounded, and no work is started for a caller who has gone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::runtime::while_waited_for;
 use crate::{Error, Result};
@@ -17,8 +19,26 @@ pub(super) struct Gate {
     running: Arc<Semaphore>,
     /// One permit for each call that is inside, running or waiting.
     room: Arc<Semaphore>,
+    /// Pieces of work that wait for a permit.
+    waiting: Arc<AtomicUsize>,
     concurrent: u32,
     seats: usize,
+}
+
+/// Counts one that waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Gate {
@@ -26,7 +46,18 @@ impl Gate {
     pub fn new(concurrent: u32, waiting: u32) -> Self {
         let seats = concurrent as usize + waiting as usize;
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { running: semaphore(concurrent as usize), room: semaphore(seats), concurrent, seats }
+        let (running, room) = (semaphore(concurrent as usize), semaphore(seats));
+        Self { running, room, waiting: Arc::default(), concurrent, seats }
+    }
+
+    /// Pieces of work that run.
+    pub fn running(&self) -> usize {
+        (self.concurrent as usize).saturating_sub(self.running.available_permits())
+    }
+
+    /// Pieces of work that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Runs `work` on a thread that may block, when its turn comes; returns its result and how long it waited.
@@ -74,7 +105,10 @@ impl Gate {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
         let entered = Instant::now();
-        let turn = self.running.clone().acquire_owned().await.map_err(|_| fault("the gate is closed"))?;
+        let waiting = Waiting::new(&self.waiting);
+        let turn = self.running.clone().acquire_owned().instrument(tracing::debug_span!("queue"));
+        let turn = turn.await.map_err(|_| fault("the gate is closed"))?;
+        drop(waiting);
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();
         let gone = CancellationToken::new();
@@ -103,7 +137,6 @@ fn fault(what: &str) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use tonic::Code;
@@ -130,11 +163,13 @@ mod tests {
         }
         let status = gate.run(|| Ok(())).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!((gate.running(), gate.waiting()), (1, 1));
         assert!(status.message().contains("the server's waiting room is full (2 calls)"), "{status}");
         release.send(()).unwrap();
         running.await.unwrap().unwrap();
         waiting.await.unwrap().unwrap();
         gate.idle().await;
+        assert_eq!((gate.running(), gate.waiting()), (0, 0));
         gate.run(|| Ok(())).await.unwrap();
     }
 

@@ -21,7 +21,8 @@ pub struct ServerOptions {
     pub cors_origins: Vec<String>,
     /// Connections of each port that may be open at once, at least 1. Who comes then waits until one is closed.
     pub max_connections: u32,
-    /// How long a peer may take to begin, and over the headers of a request; and how long a JSON body may pause.
+    /// How long a peer may take to begin, and over the headers of a request; and how long one that holds
+    /// one message may pause.
     pub header_timeout: Duration,
     /// How long a connection without any open request is kept. One of HTTP/1 is kept for `header_timeout`.
     pub idle_timeout: Duration,
@@ -37,6 +38,10 @@ pub struct ServerOptions {
     pub bulk_batch: usize,
     /// Bytes of the largest message in and out, at least 64 KiB.
     pub max_message_bytes: usize,
+    /// Whether every bank is opened before the server says that it is ready, rather than by its first call.
+    pub open_banks: bool,
+    /// A call that takes longer is slow, which the log says; streams never are.
+    pub slow_call: Duration,
     /// How long calls may go on after the server was told to shut down.
     pub grace: Duration,
 }
@@ -58,6 +63,8 @@ impl Default for ServerOptions {
             max_transfers: 4,
             bulk_batch: 256,
             max_message_bytes: 16 << 20,
+            open_banks: false,
+            slow_call: Duration::from_secs(1),
             grace: Duration::from_secs(20),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -13,8 +14,9 @@ use super::calls::Calls;
 use super::connection::Protocol;
 use super::context::Context;
 use super::embedding::Embedding;
+use super::metrics::CallNames;
 use super::paraphrase::Paraphrases;
-use super::port::Port;
+use super::port::{Encryption, Port};
 use super::proto::bank_service_server::BankServiceServer;
 use super::proto::embedding_service_server::EmbeddingServiceServer;
 use super::proto::paraphrase_service_server::ParaphraseServiceServer;
@@ -50,8 +52,8 @@ impl Server {
     /// An option is out of range, or an address cannot be taken.
     pub async fn bind(engine: Engine, options: ServerOptions) -> Result<Self> {
         options.validate()?;
-        let tls = None; // both ports take the same
-        let grpc = Port::bind(options.listen, Protocol::Grpc).await?.with_tls(tls);
+        let tls: Option<Encryption> = None; // both ports take the same
+        let grpc = Port::bind(options.listen, Protocol::Grpc).await?.with_tls(tls.clone());
         let http = match options.http {
             Some(address) => Some(Port::bind(address, Protocol::Http).await?.with_tls(tls)),
             None => None,
@@ -78,27 +80,42 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
         let Self { grpc, http, context } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
-        set_health(&health, ServingStatus::Serving).await;
-        let calls = Calls(routes(&context)?.add_service(health_service).prepare());
-        let (options, stopping) = (&context.options, &context.stopping);
-        let router = http::router(&calls, options)?;
+        set_health(&health, ServingStatus::NotServing).await;
+        let calls = Calls {
+            routes: routes(&context)?.add_service(health_service).prepare(),
+            names: CallNames::new()?,
+            metrics: Arc::clone(&context.metrics),
+            slow: context.options.slow_call,
+            pause: context.options.header_timeout,
+        };
+        let stopping = &context.stopping;
+        let router = http::router(&calls, &context)?;
         let http = async {
             if let Some(port) = http {
-                port.serve(router, options, stopping).await;
+                port.serve(router, &context).await;
             }
         };
-        let serving = async { tokio::join!(grpc.serve(calls, options, stopping), http) };
+        let opening = async {
+            if context.options.open_banks {
+                context.open_banks().await;
+            }
+            if !stopping.is_cancelled() {
+                context.opened.cancel();
+                set_health(&health, ServingStatus::Serving).await;
+            }
+        };
+        let serving = async { tokio::join!(grpc.serve(calls, &context), http, opening) };
         let wind_down = async {
             shutdown.await;
             tracing::info!("shutting down");
             set_health(&health, ServingStatus::NotServing).await;
             stopping.cancel();
-            tokio::join!(end_watches(&context, health.clone()), tokio::time::sleep(options.grace));
+            tokio::join!(end_watches(&context, health.clone()), tokio::time::sleep(context.options.grace));
         };
         tokio::select! {
             _ = serving => {}
             () = wind_down => {
-                tracing::warn!(grace = ?options.grace, "calls were still open at the end of the grace period");
+                tracing::warn!(grace = ?context.options.grace, "calls were still open at the end of the grace period");
             }
         }
         close(context).await

@@ -18,3 +18,4 @@ mod served_model;
 #[path = "../bank/small_disk.rs"]
 mod small_disk;
 mod snapshots;
+mod traces;

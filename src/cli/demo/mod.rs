@@ -14,8 +14,9 @@ use indicatif::ProgressBar;
 use tokio::sync::oneshot;
 
 use super::ModelArgs;
+use super::log::start_log;
 use super::remote::{self, told};
-use super::serve::{open_engine, runtime, start_log, stop_signal};
+use super::serve::{open_engine, runtime, stop_signal};
 use crate::engine::Engine;
 use crate::onnx::{self, Stamp};
 use crate::server::proto::{self, query::Kind};

@@ -7,7 +7,7 @@ use crate::engine::{ExpandRequest, Fusion, Hit, Query, SearchRequest, Timings};
 use crate::generate::{GenerateRequest, MAX_COPY_PENALTY, MAX_MASKED, Paraphrase, Sampling};
 use crate::server::proto::expanded_search_request::Fusion as FusionMessage;
 use crate::server::proto::query::Kind;
-use crate::server::{limits, proto};
+use crate::server::{limits, proto, record};
 use crate::{Error, Result};
 
 /// Hits when no number is asked for.
@@ -135,12 +135,14 @@ pub fn paraphrase(paraphrase: Paraphrase) -> proto::Paraphrase {
     proto::Paraphrase { text: paraphrase.text, score: paraphrase.score }
 }
 
-/// The engine's times, with the wait at the server's own gate as part of the queue.
+/// The engine's times, with the wait at the server's own gate as part of the queue. They are noted with the call, too.
 pub fn timings(timings: Timings, waited: Duration) -> proto::Timings {
+    let timings = Timings { queue: timings.queue + waited, ..timings };
+    record::note(timings);
     // Fails past 292 billion years only.
     let duration = |d: Duration| prost_types::Duration::try_from(d).ok();
     proto::Timings {
-        queue: duration(timings.queue + waited),
+        queue: duration(timings.queue),
         tokenise: duration(timings.tokenise),
         infer: duration(timings.infer),
         generate: duration(timings.generate),

@@ -1,9 +1,11 @@
 //! What went wrong, as JSON: `{"error": {"code": "NOT_FOUND", "message": "…"}}`.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tonic::{Code, Status};
+
+use crate::server::status::code_name;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -11,13 +13,11 @@ pub(super) struct Failure {
     http: StatusCode,
     code: Code,
     message: String,
-    /// What goes with it.
-    pub headers: HeaderMap,
 }
 
 impl Failure {
     pub fn new(http: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { http, code, message: message.into(), headers: HeaderMap::new() }
+        Self { http, code, message: message.into() }
     }
 
     /// The caller's mistake.
@@ -33,22 +33,18 @@ impl Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let (http, _) = names(status.code());
-        let mut failure = Self::new(http, status.code(), status.message());
-        if status.code() == Code::Unauthenticated {
-            failure.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        failure
+        Self::new(http(status.code()), status.code(), status.message())
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (_, code) = names(self.code);
-        let body = serde_json::json!({ "error": { "code": code, "message": self.message } });
+        let body = serde_json::json!({ "error": { "code": code_name(self.code), "message": self.message } });
         let mut response = json(body.to_string().into());
         *response.status_mut() = self.http;
-        response.headers_mut().extend(self.headers);
+        if self.code == Code::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
@@ -60,27 +56,22 @@ pub(super) fn json(body: Body) -> Response {
     response
 }
 
-/// The HTTP status that fits a gRPC code, and the code's name.
-/// Source: google/rpc/code.proto, which names the mapping code by code.
-fn names(code: Code) -> (StatusCode, &'static str) {
+/// The HTTP status that fits a gRPC code.
+/// Source: google/rpc/code.proto, which names it for each.
+fn http(code: Code) -> StatusCode {
     match code {
-        Code::Ok => (StatusCode::OK, "OK"),
-        Code::Cancelled => (CLIENT_CLOSED_REQUEST, "CANCELLED"),
-        Code::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
-        Code::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
-        Code::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
-        Code::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-        Code::AlreadyExists => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
-        Code::PermissionDenied => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
-        Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
-        Code::FailedPrecondition => (StatusCode::BAD_REQUEST, "FAILED_PRECONDITION"),
-        Code::Aborted => (StatusCode::CONFLICT, "ABORTED"),
-        Code::OutOfRange => (StatusCode::BAD_REQUEST, "OUT_OF_RANGE"),
-        Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
-        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
-        Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-        Code::DataLoss => (StatusCode::INTERNAL_SERVER_ERROR, "DATA_LOSS"),
-        Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+        Code::Ok => StatusCode::OK,
+        Code::Cancelled => CLIENT_CLOSED_REQUEST,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

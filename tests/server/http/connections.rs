@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use simbert::server::{ServerOptions, proto};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tonic::Code;
 
 use super::client::Http;
-use crate::harness::{Served, connect, http_options};
+use crate::harness::{Served, assert_status, connect, http_options};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -19,7 +20,13 @@ async fn impatient() -> Served {
 
 /// Writes a byte now and then, and says how long it took the server to close the connection.
 async fn trickle(address: SocketAddr, bytes: &[u8]) -> Duration {
+    trickle_after(address, b"", bytes).await
+}
+
+/// The same after what is written at once.
+async fn trickle_after(address: SocketAddr, head: &[u8], bytes: &[u8]) -> Duration {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head).await.unwrap();
     let started = Instant::now();
     let mut bytes = bytes.iter().cycle();
     let mut buffer = [0; 1024];
@@ -27,9 +34,8 @@ async fn trickle(address: SocketAddr, bytes: &[u8]) -> Duration {
         if stream.write_all(&[*bytes.next().unwrap()]).await.is_err() {
             return started.elapsed();
         }
-        match tokio::time::timeout(SHORT / 10, stream.read(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => return started.elapsed(),
-            Ok(Ok(_)) | Err(_) => {}
+        if let Ok(Ok(0) | Err(_)) = tokio::time::timeout(SHORT / 10, stream.read(&mut buffer)).await {
+            return started.elapsed();
         }
     }
     panic!("the connection was never closed");
@@ -58,6 +64,28 @@ async fn a_body_that_never_comes_is_a_timeout() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_a_timeout() {
+    let served = impatient().await;
+    let head = b"POST /v1/embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n";
+    let took = trickle_after(served.http.unwrap(), head, b" ").await;
+    assert!(took > SHORT * 5 && took < SHORT * 20, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_call_whose_message_never_comes_ends() {
+    let served = impatient().await;
+    let mut client = tonic::client::Grpc::new(connect(served.address).await.channel());
+    client.ready().await.unwrap();
+    let never = tokio_stream::pending::<proto::EmbedRequest>();
+    let codec = tonic_prost::ProstCodec::<proto::EmbedRequest, proto::EmbedResponse>::default();
+    let path = "/simbert.v1.EmbeddingService/Embed".parse().unwrap();
+    let started = Instant::now();
+    let answer = client.client_streaming(tonic::Request::new(never), path, codec).await;
+    assert_status(answer, Code::DeadlineExceeded, "the rest of the request did not come within 300ms");
+    assert!(started.elapsed() < SHORT * 10, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn large_headers_are_refused() {
     let served = impatient().await;
     let http = Http(served.http.unwrap());
@@ -82,8 +110,10 @@ async fn idle_connections_are_closed_and_those_in_use_are_not() {
     let mut answer = Vec::new();
     tokio::time::timeout(SHORT * 10, idle.read_to_end(&mut answer)).await.expect("it should be closed").unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200"));
-    // A client of gRPC connects anew by itself; a stream that says nothing for long keeps its connection.
+    // A client of gRPC has lost its connection by then, and connects anew by itself.
+    tokio::time::sleep(SHORT * 2).await;
     served.create("faq").await.unwrap();
+    // A stream that says nothing for long keeps its connection.
     let (sender, messages) = tokio::sync::mpsc::channel(4);
     let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
     let mut bulk = connect(served.address).await;
@@ -94,6 +124,7 @@ async fn idle_connections_are_closed_and_those_in_use_are_not() {
     assert_eq!(replies.message().await.unwrap().unwrap().inserted, 5);
     drop(sender);
     assert!(replies.message().await.unwrap().is_some());
+    tokio::time::sleep(SHORT * 3).await;
     served.upsert(crate::harness::questions()).await.unwrap();
 }
 

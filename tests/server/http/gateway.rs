@@ -114,6 +114,8 @@ async fn what_is_wrong_with_a_request_is_said() {
     http.get("/v1/banks/faq/questions?size=3").await.assert_error(400, "INVALID_ARGUMENT", "field name 'size'");
     http.get("/v1/banks/nobody").await.assert_error(404, "NOT_FOUND", "nobody");
     http.get("/v1/banks/..%2Fetc").await.assert_error(400, "INVALID_ARGUMENT", "bank name");
+    let ours = http.send("GET", "/v1/bank", &[("x-request-id", "mine")], b"").await;
+    assert_eq!(ours.headers["x-request-id"], "mine", "what never becomes a call has an id, too");
     http.get("/v1/bank").await.assert_error(404, "NOT_FOUND", "/openapi.json lists");
     http.post("/v1/banks", r#"{"name": "faq"}"#).await.assert_error(409, "ALREADY_EXISTS", "faq");
     let wrong = http.send("DELETE", "/v1/banks/faq", &[], b"").await;
@@ -149,6 +151,22 @@ async fn a_body_past_the_limit_is_refused() {
         chunk.len()
     );
     http.raw(chunked.as_bytes()).await.unwrap().assert_error(413, "OUT_OF_RANGE", "expected at most 65536 bytes");
+}
+
+#[tokio::test]
+async fn bodies_that_take_all_the_room_are_turned_away() {
+    let options = ServerOptions { max_message_bytes: 64 << 10, ..http_options() };
+    let served = Served::start_with(options).await;
+    let http = Http(served.http.unwrap());
+    let large = format!("{}{}", json!({ "texts": [encoder::SLOW] }), " ".repeat(60 << 10));
+    let asked = [http.post("/v1/embed", &large), http.post("/v1/embed", &large), http.post("/v1/embed", &large)];
+    let [one, two, three] = asked;
+    let answers = tokio::join!(one, two, three);
+    let mut answers = [answers.0, answers.1, answers.2];
+    answers.sort_by_key(|answer| answer.status);
+    assert_eq!((answers[0].status, answers[1].status), (200, 200));
+    answers[2].assert_error(429, "RESOURCE_EXHAUSTED", "room for JSON is full");
+    http.post("/v1/embed", &large).await.ok();
 }
 
 #[tokio::test]

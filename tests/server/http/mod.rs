@@ -4,10 +4,12 @@ mod client;
 mod connections;
 mod cors;
 mod gateway;
+mod logs;
+mod metrics;
 mod openapi;
 mod web;
 
-use self::client::Http;
+pub use self::client::Http;
 use crate::harness::{Served, http_options, questions};
 
 /// A server with a port for HTTP, and a bank `faq` that holds [`questions`].

@@ -17,6 +17,13 @@ const DESCRIPTION: &str = "The calls of `proto/simbert/v1` as JSON, in the canon
     durations as `0.003s`. Unknown fields are refused. In replies, fields that are empty are there all the same, \
     unless they are optional.";
 
+/// What monitoring asks for: path, name, what it says, and in which form.
+const PROBES: &[(&str, &str, &str, &str)] = &[
+    ("/healthz", "Alive", "Whether the server is alive", "application/json"),
+    ("/readyz", "Ready", "Whether it can answer calls now", "application/json"),
+    ("/metrics", "Metrics", "What can be measured of it, in Prometheus' text format", "text/plain"),
+];
+
 /// The document, as JSON.
 ///
 /// # Errors
@@ -28,6 +35,21 @@ pub(super) fn document(pool: &DescriptorPool) -> Result<String> {
         let operation = operation(route, &route.method(pool)?, &mut schemas);
         let path = paths.entry(route.path).or_insert_with(|| Value::Object(Map::new()));
         path[route.verb.name()] = operation;
+    }
+    for &(path, name, summary, content_type) in PROBES {
+        let content = json!({ content_type: {} });
+        let found = json!({ "description": "It is.", "content": content });
+        let unable = json!({ "$ref": "#/components/responses/Error" });
+        paths.insert(
+            (*path).to_owned(),
+            json!({ "get": {
+            "operationId": name,
+            "tags": ["Monitoring"],
+            "summary": summary,
+            "parameters": [],
+            "responses": { "200": found, "default": unable },
+        } }),
+        );
     }
     let tags = |service| comment::of_service(pool, service);
     let document = json!({
