@@ -15,9 +15,8 @@ use crate::server::{Server, ServerOptions, TraceOptions, Traces};
 
 /// Serve banks over gRPC, and over HTTP if asked to.
 ///
-/// The services are in `proto/simbert/v1`; reflection and health are on. With --http, their calls are there as JSON, and
-/// as gRPC-web for pages; /openapi.json describes them. Ctrl-C or SIGTERM ends the calls that are
-/// open, flushes the banks and exits; a second one exits at once. The log goes to standard error; SIMBERT_LOG sets its
+/// The services are in `proto/simbert/v1`; reflection and health are on. With --http, a console page is at / of that port,
+/// and their calls are there as JSON and as gRPC-web; /openapi.json describes them. Ctrl-C or SIGTERM ends the calls that are open, flushes the banks and exits; a second one exits at once. The log goes to standard error; SIMBERT_LOG sets its
 /// level (error, warn, info, debug, trace).
 #[derive(Args)]
 #[command(after_help = "Examples:\n  simbert serve\n  simbert serve --listen 127.0.0.1:0 --port-file port.txt\n  \

@@ -16,7 +16,7 @@ fn a_map_is_printed_and_drawn_and_lists_two_answers_to_one_question() {
 
     let svg = folder.join("map.svg");
     let drawn =
-        ["bank", "map", "faq", "--near-duplicates", "0.9999", "--label", "kind", "--svg", svg.to_str().unwrap()];
+        ["bank", "map", "faq", "--near-duplicates", "0.999999", "--label", "kind", "--svg", svg.to_str().unwrap()];
     let map = json(folder, &drawn);
     assert_eq!(map["points"].as_array().unwrap().len(), 4);
     assert_eq!((&map["points"][0]["label"], &map["points"][3]["faq_id"]), (&json!("<loan>"), &json!("limit")));

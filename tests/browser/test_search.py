@@ -83,7 +83,7 @@ def test_an_expanded_search_shows_which_phrase_found_what(page: Page) -> None:
     page.until(lambda: not page.all(".hits > li.dim"))
     page.put("#phrases-most", "3")
     page.until(lambda: len(page.all(".phrases li")) == 4)
-    page.click(".either label:first-child")
+    page.click(".either label:has([value=direct])")
     page.until(lambda: not page.all(".phrases li"))
 
 

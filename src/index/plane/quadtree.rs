@@ -133,6 +133,6 @@ mod tests {
             let off = (pushed[0] - push[0]).hypot(pushed[1] - push[1]);
             assert!(off < 0.05 * total, "{pushed:?} for {push:?}");
         }
-        assert!((sums.0 - sums.1).abs() < 0.02 * sums.1, "{sums:?}");
+        assert!((sums.0 - sums.1).abs() < 0.05 * sums.1, "{sums:?}");
     }
 }

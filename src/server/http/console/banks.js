@@ -15,7 +15,7 @@ let took;
 
 /** How a bank is: a kind for the dot, and a word. */
 function health(bank) {
-  if (bank.modelFingerprint !== served()?.fingerprint) return ["foreign", word("foreign")];
+  if (served() && bank.modelFingerprint !== served().fingerprint) return ["foreign", word("foreign")];
   if (Number(bank.damagedGraphs) > 0) return ["damaged", word("damaged", { n: number(Number(bank.damagedGraphs)) })];
   if (Number(bank.indexBytes) === 0 && Number(bank.questions) > 0) return ["asleep", word("notOpen")];
   return ["healthy", word("healthy")];

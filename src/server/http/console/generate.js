@@ -1,16 +1,17 @@
 // Similar questions, with the settings of the sampler.
 
 import * as api from "./api.js";
-import { bar, failure, fill, find, node, number } from "./dom.js";
+import { bar, fill, find, node, number } from "./dom.js";
 import { ask } from "./search.js";
 import { tell } from "./took.js";
+import { Turn } from "./turn.js";
 import { word } from "./words.js";
 
 const root = find("#generate");
 const form = find("form", root);
-const parts = Object.fromEntries(["took", "failure", "empty", "written"].map((name) => [name, find(`.${name}`, root)]));
+const parts = Object.fromEntries(["took", "empty", "written"].map((name) => [name, find(`.${name}`, root)]));
+const turn = new Turn(root);
 let shown = null;
-let running = null;
 
 /** What is asked for; empty numbers are left to the server. */
 function request() {
@@ -20,27 +21,13 @@ function request() {
   return { text: find("#text").value.trim(), k: value("k"), sampling };
 }
 
-async function run() {
-  running?.abort();
-  if (!find("#text").value.trim()) return;
-  const mine = (running = new AbortController());
-  root.setAttribute("aria-busy", "true");
-  fill(parts.took, word("generating"));
-  fill(parts.failure);
-  try {
-    shown = await api.generate(request(), { signal: mine.signal });
+function run() {
+  const asked = request();
+  if (!asked.text) return;
+  turn.take(asked.text, word("generating"), (signal) => api.generate(asked, { signal }), (answer) => {
+    shown = answer;
     render();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    shown = null;
-    render();
-    fill(parts.failure, failure(error, error.code === "UNREACHABLE" ? run : null));
-  } finally {
-    if (running === mine) {
-      running = null;
-      root.removeAttribute("aria-busy");
-    }
-  }
+  });
 }
 
 function render() {
@@ -84,7 +71,7 @@ export function ready() {
 }
 
 export const show = () => {
-  if (!shown && !running) render();
+  if (!shown && !turn.running) render();
 };
 
 export const translated = render;

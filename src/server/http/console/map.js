@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
-import { failure, fill, find, node, number, percent } from "./dom.js";
+import { fill, find, node, number, percent } from "./dom.js";
 import { colourer } from "./colour.js";
 import { ask } from "./search.js";
 import { current, known } from "./state.js";
 import { tell } from "./took.js";
+import { Turn } from "./turn.js";
 import { word } from "./words.js";
 
 /** Pairs that are listed; colours that are, of few and of many; questions that are looked at for metadata. */
@@ -14,10 +15,10 @@ const [LISTED, COLOURS, OF_MANY, LOOKED_AT] = [50, 12, 6, 100];
 
 const root = find("#map");
 const form = find("form", root);
-const parts = Object.fromEntries(["took", "failure", "card", "legend", "twins", "tip"].map((name) => [name, find(`.${name}`, root)]));
+const parts = Object.fromEntries(["took", "card", "legend", "twins", "tip"].map((name) => [name, find(`.${name}`, root)]));
 const canvas = find("canvas", root);
+const turn = new Turn(root);
 let shown = null; // { bank, label, reply, took }
-let running = null; // what is being drawn
 let lit = null; // the colour's name that alone is lit
 
 const chart = new Chart(canvas, {
@@ -40,35 +41,21 @@ async function offerColours(bank) {
   select.value = keys.includes(before) ? before : shared ? "" : keys.find((key) => values(key) > 1 && values(key) < 20) ?? "";
 }
 
-async function draw() {
-  running?.abort();
+function draw() {
   const bank = current();
   if (!bank) return;
-  const mine = (running = Object.assign(new AbortController(), { bank }));
-  root.setAttribute("aria-busy", "true");
-  fill(parts.took, word("drawing"));
-  fill(parts.failure);
-  try {
+  const work = async (signal) => {
     if (shown?.bank !== bank) await offerColours(bank);
-    mine.signal.throwIfAborted();
     const { labelKey, points, near } = form.elements;
     const request = { labelKey: labelKey.value, points: points.value, nearDuplicateScore: near.value || "0.95" };
-    const { reply, took } = await api.map(bank, request, { signal: mine.signal });
-    shown = { bank, label: labelKey.value, reply, took };
+    return { bank, label: labelKey.value, ...(await api.map(bank, request, { signal })) };
+  };
+  turn.take(bank, word("drawing"), work, (drawn) => {
+    shown = drawn;
     lit = null;
     render();
     chart.all();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    shown = null;
-    render();
-    fill(parts.failure, failure(error, error.code === "UNREACHABLE" ? draw : null));
-  } finally {
-    if (running === mine) {
-      running = null;
-      root.removeAttribute("aria-busy");
-    }
-  }
+  });
 }
 
 const kindOf = (point) => (shown.label ? point.label : point.faqId);
@@ -154,7 +141,7 @@ export function ready() {
 }
 
 export function show() {
-  if ((running ?? shown)?.bank !== current()) draw();
+  if ((turn.running?.about ?? shown?.bank) !== current()) draw();
   else chart.draw();
 }
 

@@ -28,9 +28,9 @@ macro_rules! files {
     ($kind:literal: $($name:literal),*) => { [$(($name, $kind, include_str!($name))),*] };
 }
 
-const SCRIPTS: [File; 17] = files!("text/javascript; charset=utf-8":
+const SCRIPTS: [File; 18] = files!("text/javascript; charset=utf-8":
     "api.js", "banks.js", "chart.js", "colour.js", "csv.js", "dom.js", "generate.js", "import.js", "main.js", "map.js",
-    "questions.js", "search.js", "sender.js", "sha256.js", "state.js", "took.js", "words.js");
+    "questions.js", "search.js", "sender.js", "sha256.js", "state.js", "took.js", "turn.js", "words.js");
 const STYLES: [File; 2] = files!("text/css; charset=utf-8": "base.css", "views.css");
 const PICTURES: [File; 1] = files!("image/svg+xml": "icon.svg");
 const PAGE: &str = include_str!("page.html");

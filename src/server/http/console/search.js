@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { all, bar, failure, fill, find, node, number, percent } from "./dom.js";
 import { current, known } from "./state.js";
 import { tell } from "./took.js";
+import { Turn } from "./turn.js";
 import { word } from "./words.js";
 
 /** Questions that are offered to try. */
@@ -13,9 +14,9 @@ const root = find("#search");
 const parts = Object.fromEntries(["form", "took", "failure", "empty", "hits", "phrases"].map((name) =>
   [name, find(name === "form" ? name : `.${name}`, root)]));
 const query = find("#query");
+const turn = new Turn(root);
 let shown = null; // what is shown: { bank, text, expanded, reply, took }
 let phrase = null; // whose hits alone are lit
-let running = null;
 
 const expanded = () => find("[name=way]:checked", root).value === "expanded";
 
@@ -30,32 +31,15 @@ function request() {
   return expanded() ? { text, options, phrases: value("#phrases-most") } : { query: { text }, options };
 }
 
-async function run() {
-  running?.abort();
-  const bank = current();
-  const text = query.value.trim();
+function run() {
+  const [bank, text, way] = [current(), query.value.trim(), expanded()];
   if (!bank || !text) return;
-  const mine = (running = new AbortController());
-  const way = expanded();
-  root.setAttribute("aria-busy", "true");
-  fill(parts.took, word("searching"));
-  fill(parts.failure);
-  try {
-    const { reply, took } = await (way ? api.expand : api.search)(bank, request(), { signal: mine.signal });
-    shown = { bank, text, expanded: way, reply, took };
+  const asked = request();
+  turn.take(text, word("searching"), (signal) => (way ? api.expand : api.search)(bank, asked, { signal }), (answer) => {
+    shown = answer && { bank, text, expanded: way, ...answer };
     phrase = null;
     render();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    shown = null;
-    render();
-    fill(parts.failure, failure(error, error.code === "UNREACHABLE" ? run : null));
-  } finally {
-    if (running === mine) {
-      running = null;
-      root.removeAttribute("aria-busy");
-    }
-  }
+  });
 }
 
 /** Asks for something from elsewhere on the page. */
@@ -65,7 +49,7 @@ export function ask(text) {
   run();
 }
 
-const hitCount = (n) => (n === 1 ? word("foundOne") : word("foundCount", { n: number(n) }));
+const hitCount = (n) => word("foundCount", { n: number(n) });
 
 function render() {
   const { reply, took } = shown ?? {};
@@ -134,7 +118,7 @@ function hit(found) {
 /** Offers questions of the bank while nothing was asked. */
 async function offer() {
   const bank = current();
-  if (shown || running) return;
+  if (shown || turn.running) return;
   if (!bank) {
     fill(parts.empty, known().length ? null : node("p", {}, word("noBanks"), " ", node("a", { href: "#banks" }, word("newBank"))));
     return;
@@ -146,7 +130,7 @@ async function offer() {
     if (bank === current() && !shown) fill(parts.failure, failure(error));
     return;
   }
-  if (bank !== current() || shown || running) return;
+  if (bank !== current() || shown || turn.running) return;
   fill(parts.failure);
   fill(parts.empty, questions.length
     ? [node("p", {}, word("tryOne")), node("ul.offers", {}, questions.map(({ text }) =>

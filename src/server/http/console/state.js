@@ -15,9 +15,9 @@ export const served = () => shared.model;
 
 /** Reads the banks and the model again, and chooses `wanted` where no bank is chosen yet; the time that it took. */
 export async function refresh(wanted) {
-  const [{ reply, took }, model] = await Promise.all([api.banks(), api.model()]);
+  const { reply, took } = await api.banks();
   shared.banks = reply.banks;
-  shared.model = model.reply;
+  shared.model = (await api.model().catch(() => null))?.reply ?? null; // the rest serves without it
   const names = shared.banks.map((bank) => bank.name);
   if (!names.includes(shared.bank)) {
     shared.bank = [wanted, localStorage.getItem(STORED)].find((name) => names.includes(name)) ?? largest(shared.banks);

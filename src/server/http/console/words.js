@@ -1,4 +1,4 @@
-// Every word of the page, in English and in Chinese. `{x}` is filled in.
+// Every word of the page, in English and in Chinese, and in English of one. `{x}` is filled in.
 
 const WORDS = {
   skip: ["Skip to the content", "跳到正文"],
@@ -25,8 +25,7 @@ const WORDS = {
   phrases: ["Phrases", "问法"],
   phrasesHint: ["Choose one to see what it found.", "点选一种问法，看它找到了什么。"],
   itself: ["as you asked it", "原问题"],
-  foundCount: ["{n} hits", "{n} 条"],
-  foundOne: ["1 hit", "1 条"],
+  foundCount: ["{n} hits", "{n} 条", "1 hit"],
   nothingFound: ["Nothing was found. Lower the least cosine, or ask in other words.", "没有找到结果。请降低最低相似度，或换个问法。"],
   nothingInBank: ["This bank is empty.", "这个问题库是空的。"],
   importSome: ["Import questions", "导入问题"],
@@ -46,7 +45,7 @@ const WORDS = {
   copyPenalty: ["Copy penalty", "照抄惩罚"],
   seed: ["Seed", "随机种子"],
   generating: ["Writing …", "正在生成……"],
-  writtenCount: ["{n} questions", "{n} 个问题"],
+  writtenCount: ["{n} questions", "{n} 个问题", "1 question"],
   nothingWritten: ["Nothing new was written. Raise the temperature, or draw more samples.", "没有写出新的问法。请提高温度，或增加采样数。"],
   generateHint: ["The decoder writes questions that mean the same, best first. A copy penalty of 1 to 3 asks for other words.",
     "解码器会写出意思相同的问题，最好的排在前面。照抄惩罚取 1 到 3 时，用词变化更大。"],
@@ -61,7 +60,7 @@ const WORDS = {
   draw: ["Draw", "绘制"],
   drawing: ["Drawing the map …", "正在绘制地图……"],
   mapCount: ["{n} of {all} questions", "{all} 个问题中的 {n} 个"],
-  mapAll: ["{n} questions", "{n} 个问题"],
+  mapAll: ["{n} questions", "{n} 个问题", "1 question"],
   mapKept: ["{x} of each point’s nearest neighbours are beside it", "每个点的近邻有 {x} 仍在身边"],
   mapKeys: ["Drag to pan, pinch or Ctrl + wheel to zoom. Keys: arrows move from point to point, + − 0 zoom, Enter searches.",
     "拖动平移，双指或 Ctrl + 滚轮缩放。键盘：方向键在点间移动，+ − 0 缩放，回车搜索。"],
@@ -72,7 +71,7 @@ const WORDS = {
   twoAnswers: ["Two answers to one question", "同一问题、两种答案"],
   twinsNone: ["No two questions of different FAQs are nearly the same.", "没有发现分属不同 FAQ 却几乎相同的问题。"],
   twinsSome: ["Questions of different FAQs that are nearly the same.", "下列问题几乎相同，却分属不同的 FAQ。"],
-  twinsFine: ["{n} pairs within one FAQ are fine.", "另有 {n} 对同属一个 FAQ，属于正常情况。"],
+  twinsFine: ["{n} pairs within one FAQ are fine.", "另有 {n} 对同属一个 FAQ，属于正常情况。", "1 pair within one FAQ is fine."],
   andMore: ["and {n} more", "另有 {n} 项"],
   noLabel: ["none", "无"],
   emptyMap: ["There is nothing to draw: the bank is empty.", "问题库是空的，没有可绘制的内容。"],
@@ -108,7 +107,7 @@ const WORDS = {
   paused: ["Stopped at line {line}. What was written is safe.", "停在第 {line} 行。已写入的内容不会丢失。"],
   waiting: ["The server is busy; trying again …", "服务器繁忙，正在重试……"],
   leftOut: ["Left out", "略过的行"],
-  leftOutCount: ["{n} lines were left out", "略过了 {n} 行"],
+  leftOutCount: ["{n} lines were left out", "略过了 {n} 行", "1 line was left out"],
   line: ["Line", "行"],
   reason: ["Reason", "原因"],
   saveList: ["Save the list", "保存清单"],
@@ -145,11 +144,11 @@ const WORDS = {
   notOpen: ["not opened yet", "尚未打开"],
   linking: ["{n} compared one by one", "{n} 条逐一比较"],
   foreign: ["of another model", "由其他模型编码"],
-  damaged: ["{n} damaged graphs, being made again", "{n} 个图已损坏，正在重建"],
+  damaged: ["{n} damaged graphs, being made again", "{n} 个图已损坏，正在重建", "1 damaged graph, being made again"],
   details: ["Details", "详情"],
   use: ["Search it", "搜索"],
   serverModel: ["The model is {fingerprint}, {width} wide. Its cache knew {hits} of {all} texts.", "模型 {fingerprint}，{width} 维。向量缓存命中 {hits} / {all} 条文本。"],
-  bankCount: ["{n} banks", "{n} 个问题库"],
+  bankCount: ["{n} banks", "{n} 个问题库", "1 bank"],
 
   keyTitle: ["This server asks for a key", "此服务器需要密钥"],
   keyHint: ["It is kept for this tab only, and sent to this server only.", "密钥只在此标签页中保存，只发送给此服务器。"],
@@ -194,7 +193,8 @@ export function speak(wanted) {
 
 /** A word, filled in. */
 export function word(key, values = {}) {
-  const text = WORDS[key]?.[place] ?? key;
+  const words = WORDS[key] ?? [key, key];
+  const text = (place === 0 && values.n === "1" && words[2]) || words[place];
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
