@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python stubs-python contract crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-serve bench-train soak train clean
+.PHONY: help vendor build model demo test test-python test-browser stubs-python contract crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-serve bench-train soak train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -38,6 +38,19 @@ test: model ## Check the formatting, the lints and the documentation, and run ev
 # SIMBERT_BINARY=path tests against a server that is there already, and builds none.
 test-python: target/python $(if $(SIMBERT_BINARY),,model) ## Check and test the Python client against the real server. Fetches grpcio and tools with pip.
 	cd clients/python && $(PYTHON)/ruff format --check . && $(PYTHON)/ruff check . && $(PYTHON)/mypy && $(PYTHON)/pytest
+
+# Needs Chromium and its driver: `apt-get install chromium chromium-driver`. Pictures of the page go to target/console.
+# SIMBERT_BINARY=path as above; TESTS="-k map" chooses some.
+test-browser: target/browser $(if $(SIMBERT_BINARY),,model) ## Test the console page in headless Chromium. Fetches selenium with pip.
+	@for tool in chromium chromedriver; do command -v $$tool > /dev/null || { echo "$$tool was not found; install Chromium \
+	and its driver: apt-get install chromium chromium-driver" >&2; exit 1; }; done
+	cd tests/browser && ../../target/browser/bin/ruff format --check . && ../../target/browser/bin/ruff check . \
+		&& ../../target/browser/bin/pytest $(TESTS)
+
+target/browser: tests/browser/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --requirement $<
+	touch $@
 
 stubs-python: target/python ## Write the Python client's stubs again, of proto/.
 	$(PYTHON)/python -m grpc_tools.protoc -Iproto $(foreach kind,python pyi grpc_python,--$(kind)_out=clients/python/src) \

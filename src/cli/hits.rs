@@ -79,7 +79,7 @@ pub fn json_timings(timings: &Timings) -> Value {
 }
 
 /// The text on one line of at most [`WIDEST`] columns.
-fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.width() <= WIDEST {
         return line;

@@ -7,6 +7,7 @@
 //!   for a caller elsewhere. [`BankFiles`] are a bank's files without the bank: to verify, export and copy it, damaged
 //!   or not.
 //! - [`limits`] are what all of this bears.
+//! - [`Bank::map`] lays a bank's questions out in a plane, and finds those that are nearly the same.
 //! - [`Engine::reencode`] makes a bank of another model one of this.
 //! - [`QuestionFile`] reads questions from CSV, TSV, JSON Lines, Parquet and plain text.
 //! - [`SentenceEncoder`] and [`QuestionWriter`] are what an engine needs of a model; tests bring their own.
@@ -24,6 +25,7 @@ mod keeper;
 pub mod limits;
 mod linker;
 mod lookup;
+mod map;
 mod question;
 mod record;
 mod reencode;
@@ -40,6 +42,7 @@ pub use filter::FILTER_SYNTAX;
 pub use handle::Bank;
 pub use import::{QuestionFile, QuestionFormat};
 pub(crate) use lookup::together;
+pub use map::{BankMap, MapPoint, MapRequest, NearDuplicate};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
 pub use write::{Prepared, UpsertOutcome};

@@ -14,6 +14,7 @@
 //! | `scratch`, `aligned` | what walks write on; memory in whole cache lines |
 //! | `distance` | kernels |
 //! | `exact`, `rows`, `top` | search by comparing with all |
+//! | `plane` | vectors as points in a plane, to look at: [`Plane`] |
 
 mod aligned;
 mod build;
@@ -22,6 +23,7 @@ mod distance;
 mod exact;
 mod flat;
 mod frozen;
+mod plane;
 mod rows;
 mod run;
 mod scratch;
@@ -41,6 +43,7 @@ pub use codes::Quantisation;
 pub use distance::{dot, instructions};
 pub use exact::Exact;
 pub use frozen::{Frozen, FrozenParts};
+pub use plane::Plane;
 pub use scratch::Pool;
 pub use segments::Segments;
 pub use settings::HnswSettings;

@@ -89,6 +89,18 @@ impl BankService for Banks {
         Ok(Response::new(proto::DeleteBankResponse {}))
     }
 
+    async fn map_bank(
+        &self,
+        request: Request<proto::MapBankRequest>,
+    ) -> Result<Response<proto::MapBankResponse>, Status> {
+        let (caller, mut message) = admitted(request)?;
+        let name = std::mem::take(&mut message.name);
+        let request = convert::map_request(message)?;
+        let map = move |engine: &Engine, name: &BankName| engine.bank(name)?.map(&request);
+        let (map, waited) = self.0.at_bank(&caller, name, map).await?;
+        self.0.reply(convert::bank_map(map, waited), "fewer points")
+    }
+
     async fn take_snapshot(
         &self,
         request: Request<proto::TakeSnapshotRequest>,

@@ -8,6 +8,7 @@ mod disk;
 mod encoder;
 mod failed;
 mod kinds;
+mod map;
 mod promises;
 mod reencode;
 mod retrieval;

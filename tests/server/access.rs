@@ -27,6 +27,7 @@ use crate::harness::{Served, assert_status, connect_as, engine, numbered, option
 const READ: &[&str] = &[
     "BankService/GetBank",
     "BankService/ListBanks",
+    "BankService/MapBank",
     "EmbeddingService/Embed",
     "EmbeddingService/GetModel",
     "ParaphraseService/Generate",
@@ -196,6 +197,8 @@ async fn refused_at(client: &mut Client, bank: &str) -> Vec<(&'static str, bool)
         "DeleteQuestions",
         client.questions.delete_questions(proto::DeleteQuestionsRequest { bank: bank(), ids: ids() })
     );
+    let map = proto::MapBankRequest { name: bank(), ..Default::default() };
+    ask!("MapBank", client.banks.map_bank(map));
     let taken = client.banks.take_snapshot(proto::TakeSnapshotRequest { name: bank() }).await;
     ask!("TakeSnapshot", async { taken?.into_inner().message().await });
     let restore = proto::RestoreBankRequest { name: bank(), chunk: b"no snapshot".to_vec() };

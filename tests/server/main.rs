@@ -16,6 +16,7 @@ mod hostile;
 mod http;
 mod lifecycle;
 mod limits;
+mod map;
 mod paraphrase;
 mod questions;
 mod raw;

@@ -18,6 +18,22 @@ def test_a_bank_is_made_described_listed_and_removed(client: Client) -> None:
     assert "shop.1" not in [bank.name for bank in client.list_banks()]
 
 
+def test_a_map_shows_one_question_with_two_answers(client: Client, bank: str) -> None:
+    client.upsert_questions(
+        bank, [("1", "怎么退款", "refund"), ("2", "怎么退款", "other"), ("3", "手机没有信号", "phone")]
+    )
+    map_ = client.map_bank(bank, near_duplicate_score=0.99)
+    assert [(point.id, point.faq_id, point.label) for point in map_.points][2] == ("3", "phone", None)
+    (pair,) = map_.near_duplicates
+    assert (pair.first, pair.second, pair.one_faq) == (map_.points[0], map_.points[1], False)
+    assert pair.first.group == pair.second.group == 1
+    assert map_.points[2].group is None
+    assert map_.questions == 3
+    assert map_.timings.search > 0
+    with pytest.raises(InvalidArgument, match="points"):
+        client.map_bank(bank, points=0)
+
+
 def test_the_servers_choice_is_bytes(client: Client, bank: str) -> None:
     assert client.get_bank(bank).quantisation is Quantisation.INT8
 

@@ -1,6 +1,7 @@
 //! `simbert bank`.
 
 mod archive;
+mod map;
 mod remote;
 
 use std::io::Write;
@@ -152,6 +153,11 @@ enum Command {
         #[arg(long)]
         skip_damaged: bool,
     },
+    /// Lay the questions out in a plane, so that like ones lie beside each other, and find those that are nearly the same.
+    ///
+    /// Two questions of one FAQ that are nearly the same are fine; of different FAQs they are one question with two
+    /// answers, and listed.
+    Map(map::Map),
     /// Read every question and vector, check their checksums and their number, and name each that is damaged.
     ///
     /// The exit code is 1 when something is.
@@ -262,6 +268,7 @@ impl Bank {
             Command::Export { name, file: Some(file), force, skip_damaged } => {
                 archive::export_to(&mut out, data, &name, &file, force, skip_damaged, json)?;
             }
+            Command::Map(map) => map.run(&mut out, data, json)?,
             Command::Verify { name } => archive::verify(&mut out, data, &name, json)?,
         }
         Ok(())

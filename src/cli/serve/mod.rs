@@ -30,8 +30,8 @@ const LEAST_WORKERS: usize = 2;
 
 /// Serve banks over gRPC, and over HTTP if asked to.
 ///
-/// The services are in `proto/simbert/v1`; reflection and health are on. With --http, their calls are there as JSON, and
-/// as gRPC-web for pages; /openapi.json describes them. Ctrl-C or SIGTERM ends the calls that are open, flushes the banks
+/// The services are in `proto/simbert/v1`; reflection and health are on. With --http, a console page is at / of that
+/// port, and their calls are there as JSON and as gRPC-web; /openapi.json describes them. Ctrl-C or SIGTERM ends the calls that are open, flushes the banks
 /// and exits; a second one exits at once. The log goes to standard error.
 ///
 /// Every setting may also stand in the environment, under the name that is shown with it, or in a TOML file, by the
@@ -143,7 +143,7 @@ impl Serve {
         println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
         if let Some(address) = server.http_address() {
             let scheme = if encrypted { "https" } else { "http" };
-            println!("http       {scheme}://{address} · JSON and gRPC-web · /openapi.json says what there is");
+            println!("http       {scheme}://{address} · console, JSON and gRPC-web · /openapi.json says what there is");
         }
         write_port(self.port_file.as_deref(), Some(server.address()))?;
         write_port(self.http.http_port_file.as_deref(), server.http_address())?;

@@ -15,11 +15,12 @@ pub(super) enum Need {
 const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/"];
 
 /// Every method of `proto/simbert/v1`, in its order there.
-const METHODS: [(&str, Role); 18] = [
+const METHODS: [(&str, Role); 19] = [
     ("/simbert.v1.BankService/CreateBank", Admin),
     ("/simbert.v1.BankService/GetBank", Read),
     ("/simbert.v1.BankService/ListBanks", Read),
     ("/simbert.v1.BankService/DeleteBank", Admin),
+    ("/simbert.v1.BankService/MapBank", Read),
     ("/simbert.v1.BankService/TakeSnapshot", Admin),
     ("/simbert.v1.BankService/RestoreBank", Admin),
     ("/simbert.v1.EmbeddingService/Embed", Read),

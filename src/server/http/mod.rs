@@ -9,9 +9,11 @@
 //! | `failure` | errors as JSON |
 //! | `openapi` | describes all of it |
 //! | `probes` | is it alive, is it ready, how is it |
+//! | `console` | the page at `/` |
 //! | `cors` | what pages of other origins may do |
 
 mod body;
+mod console;
 mod cors;
 mod failure;
 mod frame;
@@ -72,7 +74,7 @@ pub(super) fn router(calls: &Calls<Routed>, context: &Context) -> Result<Router>
         router = router.route(route.path, on(route.verb.filter(), answer));
     }
     let calls = calls.clone();
-    let router = router
+    let router = console::add_to(router)
         .method_not_allowed_fallback(wrong_method)
         .fallback(move |request| other(calls.clone(), request))
         .layer(from_fn(identify));
@@ -95,7 +97,11 @@ async fn other(calls: Calls<Routed>, request: Request<Body>) -> Response {
         let Ok(response) = GrpcWebLayer::new().layer(calls).oneshot(request).await;
         return response.map(Body::new);
     }
-    let message = format!("path: expected one of those that /openapi.json lists, received `{}`", request.uri().path());
+    unknown(request.uri().path())
+}
+
+fn unknown(path: &str) -> Response {
+    let message = format!("path: expected one of those that /openapi.json lists, received `{path}`");
     Failure::new(StatusCode::NOT_FOUND, Code::NotFound, message).into_response()
 }
 

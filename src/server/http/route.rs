@@ -56,6 +56,7 @@ pub(super) const ROUTES: &[Route] = &[
     get("/v1/banks", "BankService/ListBanks"),
     post("/v1/banks", "BankService/CreateBank"),
     get("/v1/banks/{name}", "BankService/GetBank"),
+    get("/v1/banks/{name}/map", "BankService/MapBank"),
     get("/v1/banks/{bank}/questions", "QuestionService/ListQuestions"),
     post("/v1/banks/{bank}/questions", "QuestionService/UpsertQuestions"),
     post("/v1/banks/{bank}/questions:get", "QuestionService/GetQuestions"),

@@ -2,6 +2,7 @@
 
 mod client;
 mod connections;
+mod console;
 mod cors;
 mod gateway;
 mod logs;

@@ -10,6 +10,7 @@ the same name. What fails raises a subclass of `SimbertError`. The messages them
 
 from .async_client import AsyncClient
 from .bank import Bank, Quantisation
+from .bank_map import BankMap, MapPoint, NearDuplicate
 from .bulk import BulkProgress, BulkResult, Failure
 from .client import Client
 from .connection import Tls
@@ -49,6 +50,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncClient",
     "Bank",
+    "BankMap",
     "BulkProgress",
     "BulkResult",
     "Cancelled",
@@ -64,8 +66,10 @@ __all__ = [
     "Internal",
     "InvalidArgument",
     "Limits",
+    "MapPoint",
     "MaximumScore",
     "Model",
+    "NearDuplicate",
     "NotFound",
     "OutOfRange",
     "Page",

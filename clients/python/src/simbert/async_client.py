@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from . import bank, embedding, paraphrase, question, snapshot
+from . import bank, bank_map, embedding, paraphrase, question, snapshot
 from . import search as searching
 from .async_upload import upload
 from .bulk import BulkResult, OnFailure, OnProgress, Upload
@@ -89,6 +89,7 @@ class AsyncClient:
     get_bank = _awaiting(bank.get_bank)
     list_banks = _awaiting(bank.list_banks)
     delete_bank = _awaiting(bank.delete_bank)
+    map_bank = _awaiting(bank_map.map_bank)
 
     upsert_questions = _awaiting(question.upsert_questions)
     delete_questions = _awaiting(question.delete_questions)

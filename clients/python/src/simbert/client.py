@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from . import bank, embedding, paraphrase, question, snapshot
+from . import bank, bank_map, embedding, paraphrase, question, snapshot
 from . import search as searching
 from .blocking_upload import upload
 from .bulk import BulkResult, OnFailure, OnProgress, Upload
@@ -101,6 +101,7 @@ class Client:
     get_bank = _blocking(bank.get_bank)
     list_banks = _blocking(bank.list_banks)
     delete_bank = _blocking(bank.delete_bank)
+    map_bank = _blocking(bank_map.map_bank)
 
     upsert_questions = _blocking(question.upsert_questions)
     delete_questions = _blocking(question.delete_questions)

@@ -22,47 +22,56 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from simbert.v1 import timings_pb2 as simbert_dot_v1_dot_timings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15simbert/v1/bank.proto\x12\nsimbert.v1\"\x88\x02\n\x04\x42\x61nk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tquestions\x18\x03 \x01(\x04\x12\x0c\n\x04\x66\x61qs\x18\x04 \x01(\x04\x12\x11\n\tdimension\x18\x05 \x01(\r\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x15\n\rbytes_on_disk\x18\x07 \x01(\x04\x12\x1a\n\x12questions_in_graph\x18\x08 \x01(\x04\x12.\n\x0cquantisation\x18\t \x01(\x0e\x32\x18.simbert.v1.Quantisation\x12\x13\n\x0bindex_bytes\x18\n \x01(\x04\x12\x16\n\x0e\x64\x61maged_graphs\x18\x0b \x01(\x04\"~\n\x11\x43reateBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12.\n\x0cquantisation\x18\x03 \x01(\x0e\x32\x18.simbert.v1.Quantisation\x12\x16\n\x0e\x61llow_existing\x18\x04 \x01(\x08\"4\n\x12\x43reateBankResponse\x12\x1e\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x10.simbert.v1.Bank\"\x1e\n\x0eGetBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetBankResponse\x12\x1e\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x10.simbert.v1.Bank\"L\n\x10ListBanksRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"M\n\x11ListBanksResponse\x12\x1f\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x10.simbert.v1.Bank\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x44\x65leteBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"\x14\n\x12\x44\x65leteBankResponse\"#\n\x13TakeSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x8d\x01\n\x14TakeSnapshotResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.simbert.v1.SnapshotProgressH\x00\x12*\n\x05taken\x18\x02 \x01(\x0b\x32\x19.simbert.v1.SnapshotTakenH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"5\n\x10SnapshotProgress\x12\x0e\n\x06\x63opied\x18\x01 \x01(\x04\x12\x11\n\tquestions\x18\x02 \x01(\x04\"N\n\rSnapshotTaken\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x04\x12\x11\n\tquestions\x18\x03 \x01(\x04\x12\x0c\n\x04\x66\x61qs\x18\x04 \x01(\x04\"1\n\x12RestoreBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"5\n\x13RestoreBankResponse\x12\x1e\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x10.simbert.v1.Bank*o\n\x0cQuantisation\x12\x1c\n\x18QUANTISATION_UNSPECIFIED\x10\x00\x12\x14\n\x10QUANTISATION_OFF\x10\x01\x12\x14\n\x10QUANTISATION_F16\x10\x02\x12\x15\n\x11QUANTISATION_INT8\x10\x03\x32\xdc\x03\n\x0b\x42\x61nkService\x12K\n\nCreateBank\x12\x1d.simbert.v1.CreateBankRequest\x1a\x1e.simbert.v1.CreateBankResponse\x12\x42\n\x07GetBank\x12\x1a.simbert.v1.GetBankRequest\x1a\x1b.simbert.v1.GetBankResponse\x12H\n\tListBanks\x12\x1c.simbert.v1.ListBanksRequest\x1a\x1d.simbert.v1.ListBanksResponse\x12K\n\nDeleteBank\x12\x1d.simbert.v1.DeleteBankRequest\x1a\x1e.simbert.v1.DeleteBankResponse\x12S\n\x0cTakeSnapshot\x12\x1f.simbert.v1.TakeSnapshotRequest\x1a .simbert.v1.TakeSnapshotResponse0\x01\x12P\n\x0bRestoreBank\x12\x1e.simbert.v1.RestoreBankRequest\x1a\x1f.simbert.v1.RestoreBankResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15simbert/v1/bank.proto\x12\nsimbert.v1\x1a\x18simbert/v1/timings.proto\"\x88\x02\n\x04\x42\x61nk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tquestions\x18\x03 \x01(\x04\x12\x0c\n\x04\x66\x61qs\x18\x04 \x01(\x04\x12\x11\n\tdimension\x18\x05 \x01(\r\x12\x19\n\x11model_fingerprint\x18\x06 \x01(\t\x12\x15\n\rbytes_on_disk\x18\x07 \x01(\x04\x12\x1a\n\x12questions_in_graph\x18\x08 \x01(\x04\x12.\n\x0cquantisation\x18\t \x01(\x0e\x32\x18.simbert.v1.Quantisation\x12\x13\n\x0bindex_bytes\x18\n \x01(\x04\x12\x16\n\x0e\x64\x61maged_graphs\x18\x0b \x01(\x04\"~\n\x11\x43reateBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12.\n\x0cquantisation\x18\x03 \x01(\x0e\x32\x18.simbert.v1.Quantisation\x12\x16\n\x0e\x61llow_existing\x18\x04 \x01(\x08\"4\n\x12\x43reateBankResponse\x12\x1e\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x10.simbert.v1.Bank\"\x1e\n\x0eGetBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetBankResponse\x12\x1e\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x10.simbert.v1.Bank\"L\n\x10ListBanksRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"M\n\x11ListBanksResponse\x12\x1f\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x10.simbert.v1.Bank\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x44\x65leteBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"\x14\n\x12\x44\x65leteBankResponse\"#\n\x13TakeSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x8d\x01\n\x14TakeSnapshotResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.simbert.v1.SnapshotProgressH\x00\x12*\n\x05taken\x18\x02 \x01(\x0b\x32\x19.simbert.v1.SnapshotTakenH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"5\n\x10SnapshotProgress\x12\x0e\n\x06\x63opied\x18\x01 \x01(\x04\x12\x11\n\tquestions\x18\x02 \x01(\x04\"N\n\rSnapshotTaken\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x04\x12\x11\n\tquestions\x18\x03 \x01(\x04\x12\x0c\n\x04\x66\x61qs\x18\x04 \x01(\x04\"1\n\x12RestoreBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"5\n\x13RestoreBankResponse\x12\x1e\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x10.simbert.v1.Bank\"\xa9\x01\n\x0eMapBankRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06points\x18\x02 \x01(\rH\x00\x88\x01\x01\x12!\n\x14near_duplicate_score\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x11\n\tlabel_key\x18\x04 \x01(\t\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x02\x88\x01\x01\x42\t\n\x07_pointsB\x17\n\x15_near_duplicate_scoreB\x07\n\x05_seed\"\xcf\x01\n\x0fMapBankResponse\x12$\n\x06points\x18\x01 \x03(\x0b\x32\x14.simbert.v1.MapPoint\x12\x32\n\x0fnear_duplicates\x18\x02 \x03(\x0b\x32\x19.simbert.v1.NearDuplicate\x12\x11\n\tquestions\x18\x03 \x01(\x04\x12\x10\n\x08variance\x18\x04 \x01(\x01\x12\x17\n\x0fneighbours_kept\x18\x05 \x01(\x01\x12$\n\x07timings\x18\x06 \x01(\x0b\x32\x13.simbert.v1.Timings\"\x96\x01\n\x08MapPoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x06\x66\x61q_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05label\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\t\n\x01x\x18\x05 \x01(\x02\x12\t\n\x01y\x18\x06 \x01(\x02\x12\x12\n\x05group\x18\x07 \x01(\rH\x02\x88\x01\x01\x42\t\n\x07_faq_idB\x08\n\x06_labelB\x08\n\x06_group\"N\n\rNearDuplicate\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0e\n\x06second\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x0f\n\x07one_faq\x18\x04 \x01(\x08*o\n\x0cQuantisation\x12\x1c\n\x18QUANTISATION_UNSPECIFIED\x10\x00\x12\x14\n\x10QUANTISATION_OFF\x10\x01\x12\x14\n\x10QUANTISATION_F16\x10\x02\x12\x15\n\x11QUANTISATION_INT8\x10\x03\x32\xa0\x04\n\x0b\x42\x61nkService\x12K\n\nCreateBank\x12\x1d.simbert.v1.CreateBankRequest\x1a\x1e.simbert.v1.CreateBankResponse\x12\x42\n\x07GetBank\x12\x1a.simbert.v1.GetBankRequest\x1a\x1b.simbert.v1.GetBankResponse\x12H\n\tListBanks\x12\x1c.simbert.v1.ListBanksRequest\x1a\x1d.simbert.v1.ListBanksResponse\x12K\n\nDeleteBank\x12\x1d.simbert.v1.DeleteBankRequest\x1a\x1e.simbert.v1.DeleteBankResponse\x12S\n\x0cTakeSnapshot\x12\x1f.simbert.v1.TakeSnapshotRequest\x1a .simbert.v1.TakeSnapshotResponse0\x01\x12P\n\x0bRestoreBank\x12\x1e.simbert.v1.RestoreBankRequest\x1a\x1f.simbert.v1.RestoreBankResponse(\x01\x12\x42\n\x07MapBank\x12\x1a.simbert.v1.MapBankRequest\x1a\x1b.simbert.v1.MapBankResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'simbert.v1.bank_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUANTISATION']._serialized_start=1228
-  _globals['_QUANTISATION']._serialized_end=1339
-  _globals['_BANK']._serialized_start=38
-  _globals['_BANK']._serialized_end=302
-  _globals['_CREATEBANKREQUEST']._serialized_start=304
-  _globals['_CREATEBANKREQUEST']._serialized_end=430
-  _globals['_CREATEBANKRESPONSE']._serialized_start=432
-  _globals['_CREATEBANKRESPONSE']._serialized_end=484
-  _globals['_GETBANKREQUEST']._serialized_start=486
-  _globals['_GETBANKREQUEST']._serialized_end=516
-  _globals['_GETBANKRESPONSE']._serialized_start=518
-  _globals['_GETBANKRESPONSE']._serialized_end=567
-  _globals['_LISTBANKSREQUEST']._serialized_start=569
-  _globals['_LISTBANKSREQUEST']._serialized_end=645
-  _globals['_LISTBANKSRESPONSE']._serialized_start=647
-  _globals['_LISTBANKSRESPONSE']._serialized_end=724
-  _globals['_DELETEBANKREQUEST']._serialized_start=726
-  _globals['_DELETEBANKREQUEST']._serialized_end=782
-  _globals['_DELETEBANKRESPONSE']._serialized_start=784
-  _globals['_DELETEBANKRESPONSE']._serialized_end=804
-  _globals['_TAKESNAPSHOTREQUEST']._serialized_start=806
-  _globals['_TAKESNAPSHOTREQUEST']._serialized_end=841
-  _globals['_TAKESNAPSHOTRESPONSE']._serialized_start=844
-  _globals['_TAKESNAPSHOTRESPONSE']._serialized_end=985
-  _globals['_SNAPSHOTPROGRESS']._serialized_start=987
-  _globals['_SNAPSHOTPROGRESS']._serialized_end=1040
-  _globals['_SNAPSHOTTAKEN']._serialized_start=1042
-  _globals['_SNAPSHOTTAKEN']._serialized_end=1120
-  _globals['_RESTOREBANKREQUEST']._serialized_start=1122
-  _globals['_RESTOREBANKREQUEST']._serialized_end=1171
-  _globals['_RESTOREBANKRESPONSE']._serialized_start=1173
-  _globals['_RESTOREBANKRESPONSE']._serialized_end=1226
-  _globals['_BANKSERVICE']._serialized_start=1342
-  _globals['_BANKSERVICE']._serialized_end=1818
+  _globals['_QUANTISATION']._serialized_start=1869
+  _globals['_QUANTISATION']._serialized_end=1980
+  _globals['_BANK']._serialized_start=64
+  _globals['_BANK']._serialized_end=328
+  _globals['_CREATEBANKREQUEST']._serialized_start=330
+  _globals['_CREATEBANKREQUEST']._serialized_end=456
+  _globals['_CREATEBANKRESPONSE']._serialized_start=458
+  _globals['_CREATEBANKRESPONSE']._serialized_end=510
+  _globals['_GETBANKREQUEST']._serialized_start=512
+  _globals['_GETBANKREQUEST']._serialized_end=542
+  _globals['_GETBANKRESPONSE']._serialized_start=544
+  _globals['_GETBANKRESPONSE']._serialized_end=593
+  _globals['_LISTBANKSREQUEST']._serialized_start=595
+  _globals['_LISTBANKSREQUEST']._serialized_end=671
+  _globals['_LISTBANKSRESPONSE']._serialized_start=673
+  _globals['_LISTBANKSRESPONSE']._serialized_end=750
+  _globals['_DELETEBANKREQUEST']._serialized_start=752
+  _globals['_DELETEBANKREQUEST']._serialized_end=808
+  _globals['_DELETEBANKRESPONSE']._serialized_start=810
+  _globals['_DELETEBANKRESPONSE']._serialized_end=830
+  _globals['_TAKESNAPSHOTREQUEST']._serialized_start=832
+  _globals['_TAKESNAPSHOTREQUEST']._serialized_end=867
+  _globals['_TAKESNAPSHOTRESPONSE']._serialized_start=870
+  _globals['_TAKESNAPSHOTRESPONSE']._serialized_end=1011
+  _globals['_SNAPSHOTPROGRESS']._serialized_start=1013
+  _globals['_SNAPSHOTPROGRESS']._serialized_end=1066
+  _globals['_SNAPSHOTTAKEN']._serialized_start=1068
+  _globals['_SNAPSHOTTAKEN']._serialized_end=1146
+  _globals['_RESTOREBANKREQUEST']._serialized_start=1148
+  _globals['_RESTOREBANKREQUEST']._serialized_end=1197
+  _globals['_RESTOREBANKRESPONSE']._serialized_start=1199
+  _globals['_RESTOREBANKRESPONSE']._serialized_end=1252
+  _globals['_MAPBANKREQUEST']._serialized_start=1255
+  _globals['_MAPBANKREQUEST']._serialized_end=1424
+  _globals['_MAPBANKRESPONSE']._serialized_start=1427
+  _globals['_MAPBANKRESPONSE']._serialized_end=1634
+  _globals['_MAPPOINT']._serialized_start=1637
+  _globals['_MAPPOINT']._serialized_end=1787
+  _globals['_NEARDUPLICATE']._serialized_start=1789
+  _globals['_NEARDUPLICATE']._serialized_end=1867
+  _globals['_BANKSERVICE']._serialized_start=1983
+  _globals['_BANKSERVICE']._serialized_end=2527
 # @@protoc_insertion_point(module_scope)

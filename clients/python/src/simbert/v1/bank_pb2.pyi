@@ -1,3 +1,4 @@
+from simbert.v1 import timings_pb2 as _timings_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -151,3 +152,63 @@ class RestoreBankResponse(_message.Message):
     BANK_FIELD_NUMBER: _ClassVar[int]
     bank: Bank
     def __init__(self, bank: _Optional[_Union[Bank, _Mapping]] = ...) -> None: ...
+
+class MapBankRequest(_message.Message):
+    __slots__ = ("name", "points", "near_duplicate_score", "label_key", "seed")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    NEAR_DUPLICATE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_KEY_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    points: int
+    near_duplicate_score: float
+    label_key: str
+    seed: int
+    def __init__(self, name: _Optional[str] = ..., points: _Optional[int] = ..., near_duplicate_score: _Optional[float] = ..., label_key: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class MapBankResponse(_message.Message):
+    __slots__ = ("points", "near_duplicates", "questions", "variance", "neighbours_kept", "timings")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    NEAR_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    VARIANCE_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_KEPT_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    points: _containers.RepeatedCompositeFieldContainer[MapPoint]
+    near_duplicates: _containers.RepeatedCompositeFieldContainer[NearDuplicate]
+    questions: int
+    variance: float
+    neighbours_kept: float
+    timings: _timings_pb2.Timings
+    def __init__(self, points: _Optional[_Iterable[_Union[MapPoint, _Mapping]]] = ..., near_duplicates: _Optional[_Iterable[_Union[NearDuplicate, _Mapping]]] = ..., questions: _Optional[int] = ..., variance: _Optional[float] = ..., neighbours_kept: _Optional[float] = ..., timings: _Optional[_Union[_timings_pb2.Timings, _Mapping]] = ...) -> None: ...
+
+class MapPoint(_message.Message):
+    __slots__ = ("id", "text", "faq_id", "label", "x", "y", "group")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    FAQ_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    text: str
+    faq_id: str
+    label: str
+    x: float
+    y: float
+    group: int
+    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., faq_id: _Optional[str] = ..., label: _Optional[str] = ..., x: _Optional[float] = ..., y: _Optional[float] = ..., group: _Optional[int] = ...) -> None: ...
+
+class NearDuplicate(_message.Message):
+    __slots__ = ("first", "second", "score", "one_faq")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SECOND_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    ONE_FAQ_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    second: int
+    score: float
+    one_faq: bool
+    def __init__(self, first: _Optional[int] = ..., second: _Optional[int] = ..., score: _Optional[float] = ..., one_faq: bool = ...) -> None: ...

@@ -65,6 +65,11 @@ class BankServiceStub(object):
                 request_serializer=simbert_dot_v1_dot_bank__pb2.RestoreBankRequest.SerializeToString,
                 response_deserializer=simbert_dot_v1_dot_bank__pb2.RestoreBankResponse.FromString,
                 _registered_method=True)
+        self.MapBank = channel.unary_unary(
+                '/simbert.v1.BankService/MapBank',
+                request_serializer=simbert_dot_v1_dot_bank__pb2.MapBankRequest.SerializeToString,
+                response_deserializer=simbert_dot_v1_dot_bank__pb2.MapBankResponse.FromString,
+                _registered_method=True)
 
 
 class BankServiceServicer(object):
@@ -124,6 +129,16 @@ class BankServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MapBank(self, request, context):
+        """Lays a bank's questions out in a plane, so that like ones lie beside each other, and finds those that are nearly the
+        same. Takes some hundred milliseconds for 2,000 points, some seconds for 10,000, whatever the size of the bank, and
+        stops when the caller leaves. NOT_FOUND when there is no bank of this name, RESOURCE_EXHAUSTED when the reply would be
+        larger than the server's largest message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BankServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -156,6 +171,11 @@ def add_BankServiceServicer_to_server(servicer, server):
                     servicer.RestoreBank,
                     request_deserializer=simbert_dot_v1_dot_bank__pb2.RestoreBankRequest.FromString,
                     response_serializer=simbert_dot_v1_dot_bank__pb2.RestoreBankResponse.SerializeToString,
+            ),
+            'MapBank': grpc.unary_unary_rpc_method_handler(
+                    servicer.MapBank,
+                    request_deserializer=simbert_dot_v1_dot_bank__pb2.MapBankRequest.FromString,
+                    response_serializer=simbert_dot_v1_dot_bank__pb2.MapBankResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -321,6 +341,33 @@ class BankService(object):
             '/simbert.v1.BankService/RestoreBank',
             simbert_dot_v1_dot_bank__pb2.RestoreBankRequest.SerializeToString,
             simbert_dot_v1_dot_bank__pb2.RestoreBankResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MapBank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simbert.v1.BankService/MapBank',
+            simbert_dot_v1_dot_bank__pb2.MapBankRequest.SerializeToString,
+            simbert_dot_v1_dot_bank__pb2.MapBankResponse.FromString,
             options,
             channel_credentials,
             insecure,
