@@ -21,6 +21,8 @@ mod client;
 mod context;
 mod convert;
 mod embedding;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gate;
 mod incoming;
 pub mod limits;
