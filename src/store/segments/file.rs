@@ -197,7 +197,9 @@ impl SegmentFile {
         let version = numbers(&head[12..])[0];
         if version != VERSION {
             let expected = format!("{VERSION}, the one that this version of simbert reads");
-            return Err(Error::invalid(format!("format of {}", path.display()), expected, version));
+            // Callers from elsewhere read this, whom the folder does not concern.
+            let name = path.file_name().unwrap_or_default().display();
+            return Err(Error::invalid(format!("format of segment {name}"), expected, version));
         }
         let foot_numbers = numbers(&foot[..24]);
         let [found, width, vectors, table, sum, length] = foot_numbers[..] else { return Err(torn()) };
