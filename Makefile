@@ -6,7 +6,7 @@ MODEL := data/model
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help
-.PHONY: help vendor build model demo test test-python test-browser stubs-python contract crash bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-serve bench-train soak train clean
+.PHONY: help vendor build model demo test test-python test-browser stubs-python contract crash fuzz deny bench bench-ann bench-bank bench-growth bench-encode bench-generate bench-half bench-beams bench-serve bench-train soak train clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -69,6 +69,19 @@ target/python: clients/python/pyproject.toml
 crash: ## Kill a process that writes 200 times, and check what is left. KILLS and SEED choose how often and which.
 	SIMBERT_CRASH_KILLS=$(or $(KILLS),200) SIMBERT_CRASH_SEED=$(or $(SEED),1) \
 		$(CARGO) test --release --locked --test bank crash:: -- --nocapture
+
+# TARGETS="request questions" runs only these, SECONDS each. Takes a nightly toolchain and `cargo install cargo-fuzz`.
+fuzz: ## Fuzz every parser for SECONDS (60) each. What is found lies in fuzz/artifacts.
+	cp -n Cargo.lock fuzz/
+	for target in $(or $(TARGETS),$(FUZZ_TARGETS)); do \
+		mkdir -p fuzz/found/$$target && $(CARGO) +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(or $(SECONDS),60) -rss_limit_mb=2048 -timeout=20 -max_len=65536 || exit 1; \
+	done
+
+FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+deny: ## Check the licences and the sources of all dependencies, without a network. Takes `cargo install cargo-deny`.
+	cargo deny --offline --locked check bans licenses sources
 
 bench: ## Time a search through the graph beside an exact one.
 	$(CARGO) bench --locked --bench search

@@ -38,3 +38,12 @@ pub mod text;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// What the targets under `fuzz/` call; there is no other way to it.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::engine::fuzzing::{filter, segment};
+    pub use crate::server::fuzzing::{page_token, request, timeout};
+    pub use crate::train::fuzzing::groups;
+}

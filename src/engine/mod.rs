@@ -19,6 +19,8 @@ mod encoder;
 mod expand;
 mod files;
 mod filter;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod handle;
 mod import;
 mod keeper;

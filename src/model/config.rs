@@ -94,16 +94,18 @@ impl Config {
     /// # Errors
     /// A zero size, heads that do not divide the width, or an activation other than erf GELU.
     pub fn validate(&self) -> Result<()> {
+        // Far above any BERT, and below what overflows when it is multiplied.
         let sizes = [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("intermediate_size", self.intermediate_size),
+            ("vocab_size", self.vocab_size, 10_000_000),
+            ("hidden_size", self.hidden_size, 65_536),
+            ("num_hidden_layers", self.num_hidden_layers, 1000),
+            ("num_attention_heads", self.num_attention_heads, 65_536),
+            ("intermediate_size", self.intermediate_size, 1_000_000),
+            ("max_position_embeddings", self.max_position_embeddings, 1_000_000),
         ];
-        for (name, size) in sizes {
-            if size == 0 {
-                return Err(Error::invalid(format!("config.json `{name}`"), "at least 1", size));
+        for (name, size, most) in sizes {
+            if !(1..=most).contains(&size) {
+                return Err(Error::invalid(format!("config.json `{name}`"), format!("1 to {most}"), size));
             }
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
@@ -113,10 +115,10 @@ impl Config {
                 self.hidden_size,
             ));
         }
-        if self.type_vocab_size < 2 {
+        if !(2..=1000).contains(&self.type_vocab_size) {
             return Err(Error::invalid(
                 "config.json `type_vocab_size`",
-                "2 or more (source and target)",
+                "2 (source and target) to 1000",
                 self.type_vocab_size,
             ));
         }
@@ -131,5 +133,34 @@ impl Config {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_nobody_has_memory_for_are_refused() {
+        let json = r#"{"vocab_size":5,"hidden_size":4,"num_hidden_layers":2,"num_attention_heads":2,
+            "intermediate_size":6,"max_position_embeddings":64}"#;
+        let config: Config = serde_json::from_str(json).unwrap();
+        config.validate().unwrap();
+        let most = usize::MAX;
+        let cases = [
+            Config { vocab_size: most, ..config.clone() },
+            Config { hidden_size: most - 1, ..config.clone() },
+            Config { num_hidden_layers: most, ..config.clone() },
+            Config { intermediate_size: most, ..config.clone() },
+            Config { max_position_embeddings: most, ..config.clone() },
+            Config { type_vocab_size: most, ..config },
+        ];
+        for config in cases {
+            let refused = config.validate().unwrap_err().to_string();
+            assert!(
+                refused.starts_with("config.json `") && refused.contains("1 to ") || refused.contains("to 1000"),
+                "{refused}"
+            );
+        }
     }
 }

@@ -140,7 +140,7 @@ pub(super) async fn read_on<T>(mut messages: Streaming<T>) {
 
 /// The `grpc-timeout` header: up to 8 digits and a unit.
 /// Source: gRPC over HTTP/2, section Requests. A malformed one counts as absent, as in tonic.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -23,8 +23,13 @@ pub struct Limit {
 impl Limit {
     /// The flag of `simbert serve` that sets it.
     pub fn flag(&self) -> String {
-        format!("--max-{}", self.name.replace('_', "-"))
+        flag(self.name)
     }
+}
+
+/// The flag that sets the limit of this name.
+pub(super) fn flag(name: &str) -> String {
+    format!("--max-{}", name.replace('_', "-"))
 }
 
 macro_rules! limits {

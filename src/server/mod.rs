@@ -34,6 +34,8 @@ mod connection;
 mod context;
 mod convert;
 mod embedding;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gate;
 mod http;
 pub mod limits;

@@ -19,6 +19,8 @@ use crate::Error;
 
 /// Bytes of one permit.
 const UNIT: usize = 1 << 10;
+/// Permits that a call takes before anything comes of it: for its headers and for what keeps it.
+const CALL: u32 = 4;
 
 /// Wraps services, and turns away what is sent to them beyond the bound.
 #[derive(Clone)]
@@ -58,7 +60,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let share = Arc::new(Share::of(self.budget.clone()));
+        let share = match Share::of(self.budget.clone()) {
+            Ok(share) => Arc::new(share),
+            Err(full) => return Box::pin(async { Ok(full.into_http()) }),
+        };
         let held = Arc::clone(&share);
         let request = request.map(|body| {
             let frames = BodyStream::new(body).map(move |frame| {
@@ -76,21 +81,31 @@ where
     }
 }
 
+impl Budget {
+    fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Status> {
+        self.left.clone().try_acquire_many_owned(permits).map_err(|_| {
+            let limit = format!("{} MiB by the server's `--max-received`", self.bytes >> 20);
+            Error::Exhausted { what: "the server's memory for requests".to_owned(), limit }.into()
+        })
+    }
+}
+
 /// What one call takes of the budget.
 struct Share {
     budget: Budget,
     taken: parking_lot::Mutex<Taken>,
 }
 
-#[derive(Default)]
 struct Taken {
+    /// Of its body.
     bytes: usize,
-    permits: Vec<OwnedSemaphorePermit>,
+    permits: OwnedSemaphorePermit,
 }
 
 impl Share {
-    fn of(budget: Budget) -> Self {
-        Self { budget, taken: Default::default() }
+    fn of(budget: Budget) -> Result<Self, Status> {
+        let permits = budget.take(CALL)?;
+        Ok(Self { budget, taken: Taken { bytes: 0, permits }.into() })
     }
 
     /// Takes more, unless it has what one message may have.
@@ -102,15 +117,8 @@ impl Share {
         if wanted == 0 {
             return Ok(());
         }
-        let permit = u32::try_from(wanted).ok().and_then(|n| self.budget.left.clone().try_acquire_many_owned(n).ok());
-        let Some(permit) = permit else {
-            let limit = format!("{} MiB by the server's `--max-received`", self.budget.bytes >> 20);
-            return Err(Error::Exhausted { what: "the server's memory for requests".to_owned(), limit }.into());
-        };
-        match taken.permits.last_mut() {
-            Some(first) => first.merge(permit),
-            None => taken.permits.push(permit),
-        }
+        let more = self.budget.take(u32::try_from(wanted).unwrap_or(u32::MAX))?;
+        taken.permits.merge(more);
         Ok(())
     }
 }
@@ -124,15 +132,16 @@ mod tests {
     #[test]
     fn calls_share_a_budget_and_give_it_back() {
         let budget = Receiving::new((), 64 * UNIT, 40 * UNIT).budget;
-        let (first, second) = (Share::of(budget.clone()), Share::of(budget.clone()));
+        let (first, second) = (Share::of(budget.clone()).unwrap(), Share::of(budget.clone()).unwrap());
         first.take(1).unwrap();
         first.take(30 * UNIT).unwrap();
-        assert_eq!(budget.left.available_permits(), 33);
-        second.take(33 * UNIT).unwrap();
+        assert_eq!(budget.left.available_permits(), 64 - 31 - 2 * 4);
+        second.take(25 * UNIT).unwrap();
         assert_eq!(second.take(1).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(Share::of(budget.clone()).err().unwrap().code(), Code::ResourceExhausted);
         drop(second);
         first.take(1000 * UNIT).unwrap(); // a stream goes on and on
-        assert_eq!(budget.left.available_permits(), 24);
+        assert_eq!(budget.left.available_permits(), 64 - 40 - 4);
         drop(first);
         assert_eq!(budget.left.available_permits(), 64);
     }

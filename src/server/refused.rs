@@ -2,23 +2,24 @@
 
 use std::fmt;
 
-use super::limits::Limit;
+use super::limits::{Limit, flag};
 use crate::Error;
 
 /// An error, and what is known of where in the request it comes from.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub error: Error,
+    /// In a box, or every result that may hold one would be large.
+    pub error: Box<Error>,
     /// The path of the field, such as `questions[3].metadata["lang"]`; empty where none is known.
     pub field: String,
-    /// The limit that the request goes beyond, and what the server set it to.
-    pub beyond: Option<(Limit, usize)>,
+    /// The name of the limit that the request goes beyond, and what the server set it to.
+    pub beyond: Option<(&'static str, usize)>,
 }
 
 impl Refused {
     /// What asks for more than `most`, which is the server's `limit`.
     pub fn beyond(error: Error, limit: Limit, most: usize) -> Self {
-        Self { error, field: String::new(), beyond: Some((limit, most)) }
+        Self { beyond: Some((limit.name, most)), ..error.into() }
     }
 
     /// The same, whose field lies within this one. A part in brackets follows without a dot.
@@ -34,7 +35,7 @@ impl Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error, field: String::new(), beyond: None }
+        Self { error: Box::new(error), field: String::new(), beyond: None }
     }
 }
 
@@ -43,7 +44,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&super::status::sentence(&self.error))?;
         match &self.beyond {
-            Some((limit, _)) => write!(f, "; the server's `{}` sets this limit", limit.flag()),
+            Some((limit, _)) => write!(f, "; the server's `{}` sets this limit", flag(limit)),
             None => Ok(()),
         }
     }

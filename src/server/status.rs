@@ -10,6 +10,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::limits::flag;
 use super::proto::ErrorReason;
 use super::refused::Refused;
 use crate::Error;
@@ -41,7 +42,7 @@ impl From<Refused> for Status {
         let mut facts = facts(error);
         let reason = match beyond {
             Some((limit, most)) => {
-                facts = vec![("limit", limit.name.to_owned()), ("most", most.to_string()), ("setting", limit.flag())];
+                facts = vec![("limit", (*limit).to_owned()), ("most", most.to_string()), ("setting", flag(limit))];
                 ErrorReason::LimitExceeded
             }
             None => reason,
@@ -72,20 +73,25 @@ pub(super) fn own(code: Code, reason: ErrorReason, sentence: impl Into<String>) 
 /// The same status, whose ErrorInfo names one thing more.
 pub(super) fn with_fact(status: Status, name: &str, value: impl ToString) -> Status {
     let mut details = status.get_error_details();
-    let mut info = details.error_info().cloned();
-    if let Some(info) = &mut info {
-        info.metadata.insert(name.to_owned(), value.to_string());
-        details.set_error_info(info.reason.clone(), info.domain.clone(), info.metadata.clone());
-    } else {
-        details.set_error_info("UNSPECIFIED", DOMAIN, HashMap::from([(name.to_owned(), value.to_string())]));
-    }
+    // What tonic refuses by itself has no details.
+    let (reason, mut facts) = match details.error_info() {
+        Some(info) => (info.reason.clone(), info.metadata.clone()),
+        None => (word(ErrorReason::Internal).to_owned(), HashMap::new()),
+    };
+    facts.insert(name.to_owned(), value.to_string());
+    details.set_error_info(reason, DOMAIN, facts);
     Status::with_error_details(status.code(), status.message(), details)
 }
 
 fn info(reason: ErrorReason, facts: Vec<(&str, String)>) -> ErrorDetails {
     let facts: HashMap<String, String> =
         facts.into_iter().map(|(name, value)| (name.to_owned(), brief(value, DETAIL))).collect();
-    ErrorDetails::with_error_info(reason.as_str_name().trim_start_matches("ERROR_REASON_"), DOMAIN, facts)
+    ErrorDetails::with_error_info(word(reason), DOMAIN, facts)
+}
+
+/// A reason as it is sent.
+fn word(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 
 /// What the caller can do about an error: in gRPC's words, and in the contract's.
@@ -238,7 +244,7 @@ mod tests {
     #[test]
     fn a_field_and_a_limit_are_named() {
         let error = Error::invalid("k", "1 to 1000", 1001);
-        let refused = Refused { error, field: "options.k".to_owned(), beyond: Some((HITS, 1000)) };
+        let refused = Refused { field: "options.k".to_owned(), ..Refused::beyond(error, HITS, 1000) };
         let status = Status::from(refused);
         let details = status.get_error_details();
         let violation = &details.bad_request().unwrap().field_violations[0];
@@ -253,7 +259,7 @@ mod tests {
     fn what_a_caller_made_long_does_not_make_the_status_long() {
         let long = "长".repeat(1 << 20);
         let error = Error::NotFound { kind: "bank", name: long.clone(), hint: text() };
-        let status = Status::from(Refused { error, field: long, beyond: None });
+        let status = Status::from(Refused { field: long, ..error.into() });
         assert!(status.message().len() < 1000);
         let http = status.into_http::<tonic::body::Body>();
         let bytes: usize = http.headers().values().map(tonic::codegen::http::HeaderValue::len).sum();

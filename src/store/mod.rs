@@ -56,5 +56,10 @@ pub const FORMAT: u32 = 2;
 /// The oldest format that can be opened.
 const OLDEST: u32 = 1;
 
+/// Whether a checksum is the one that was written. A fuzzer, which cannot guess any, gets past all of them.
+fn sums_agree<T: PartialEq>(found: T, written: T) -> bool {
+    cfg!(fuzzing) || found == written
+}
+
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ mod checkpoint;
 mod dev;
 mod device;
 mod encode;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod groups;
 pub mod losses;
 mod noise;

@@ -50,6 +50,14 @@ impl Victim {
         tokio::time::timeout(SOON, call).await.expect("an answer soon").unwrap();
     }
 
+    /// A connection with a bulk stream on which so much was sent.
+    async fn begun(&self, sent: &[u8]) -> Raw {
+        let mut raw = Raw::greeted(self.address).await;
+        raw.call(1, BULK).await.unwrap();
+        raw.data(1, sent).await.unwrap();
+        raw
+    }
+
     /// Asserts that a bulk stream has a place soon.
     async fn takes_a_stream(&self) {
         let started = Instant::now();
@@ -121,26 +129,19 @@ async fn half_a_stream_gives_its_place_back() {
     let whole = [&message_head(7)[..], b"\x0a\x03faq\x12\x00"].concat();
     for cut in [0, 3, 5, 8, whole.len()] {
         // The stream ends amid a message.
-        let mut raw = Raw::greeted(victim.address).await;
-        raw.call(1, BULK).await.unwrap();
+        let mut raw = victim.begun(&[]).await;
         raw.frame(DATA, END_STREAM, 1, &whole[..cut]).await.unwrap();
         assert!(raw.reads(SOON, |frame| frame.kind == HEADERS && frame.stream == 1).await, "cut at {cut}");
         victim.takes_a_stream().await;
         // The connection's sending half ends amid a message.
-        let mut raw = Raw::greeted(victim.address).await;
-        raw.call(1, BULK).await.unwrap();
-        raw.data(1, &whole[..cut]).await.unwrap();
+        let mut raw = victim.begun(&whole[..cut]).await;
         tokio::io::AsyncWriteExt::shutdown(&mut raw.out).await.unwrap();
         victim.takes_a_stream().await;
         // The stream is reset, and the connection with all that is in it.
-        let mut raw = Raw::greeted(victim.address).await;
-        raw.call(1, BULK).await.unwrap();
-        raw.data(1, &whole[..cut]).await.unwrap();
+        let mut raw = victim.begun(&whole[..cut]).await;
         raw.frame(RESET, 0, 1, &8u32.to_be_bytes()).await.unwrap();
         victim.takes_a_stream().await;
-        let mut raw = Raw::greeted(victim.address).await;
-        raw.call(1, BULK).await.unwrap();
-        raw.data(1, &whole[..cut]).await.unwrap();
+        let raw = victim.begun(&whole[..cut]).await;
         raw.out.as_ref().set_zero_linger().unwrap(); // so that closing it is a reset
         drop(raw);
         victim.takes_a_stream().await;

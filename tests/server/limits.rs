@@ -103,8 +103,10 @@ fn limits() -> Limits {
     }
 }
 
-/// The name of a limit, what it is set to, and calls that ask for so much of it.
-fn rows() -> Vec<(&'static str, usize, fn(usize) -> Call)> {
+/// The name of a limit, what it is set to, and a call that asks for so much of it.
+type Row = (&'static str, usize, fn(usize) -> Call);
+
+fn rows() -> Vec<Row> {
     let Limits { items, text_bytes, description_bytes, hits, queries, batch_hits, page, paraphrases, .. } = limits();
     let Limits { samples, sample_tokens, phrases, filter_depth, filter_conditions, filter_values, .. } = limits();
     vec![

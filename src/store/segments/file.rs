@@ -176,7 +176,7 @@ impl SegmentFile {
     ///
     /// # Errors
     /// The file is missing, cut, damaged, another's, or written by a newer program.
-    pub(super) fn open(path: &Path, number: u32, dimension: usize) -> Result<Self> {
+    pub(crate) fn open(path: &Path, number: u32, dimension: usize) -> Result<Self> {
         let damaged = |what: String| Error::corrupt(path, what);
         let file = File::open(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => damaged("it is missing".to_owned()),
@@ -197,7 +197,9 @@ impl SegmentFile {
         let version = numbers(&head[12..])[0];
         if version != VERSION {
             let expected = format!("{VERSION}, the one that this version of simbert reads");
-            return Err(Error::invalid(format!("format of {}", path.display()), expected, version));
+            // Callers from elsewhere read this, whom the folder does not concern.
+            let name = path.file_name().unwrap_or_default().display();
+            return Err(Error::invalid(format!("format of segment {name}"), expected, version));
         }
         let foot_numbers = numbers(&foot[..24]);
         let [found, width, vectors, table, sum, length] = foot_numbers[..] else { return Err(torn()) };
@@ -205,7 +207,7 @@ impl SegmentFile {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(table);
         hasher.update(&foot[..16]);
-        if hasher.finalize() != sum || length != map.len() as u32 {
+        if !super::super::sums_agree(hasher.finalize(), sum) || length != map.len() as u32 {
             return Err(damaged("the checksum of its table is wrong".to_owned()));
         }
         if (found, width as usize) != (number, dimension) {
@@ -271,7 +273,8 @@ impl SegmentFile {
         let section = self.sections.iter().find(|section| section.tag == tag);
         let section = section.ok_or_else(|| Error::Internal(format!("a segment without section {tag}")))?;
         let bytes = &self.map[section.range.clone()];
-        if !bytes.chunks(CHUNK).map(crc32fast::hash).eq(section.sums.iter().copied()) {
+        let found = bytes.chunks(CHUNK).map(crc32fast::hash);
+        if found.zip(&section.sums).any(|(found, sum)| !super::super::sums_agree(found, *sum)) {
             return Err(Error::corrupt(&self.path, format!("a checksum of its section {tag} is wrong")));
         }
         Ok(bytes)
@@ -296,7 +299,7 @@ impl SegmentFile {
         let Some(&id) = self.ids().get(row) else { return Ok(None) };
         let components = &self.rows()[row * stride(self.dimension)..][..4 * self.dimension];
         let sums: &[u32] = bytemuck::cast_slice(&self.map[self.sums.clone()]);
-        if vector_sum(id, components) != sums[row] {
+        if !super::super::sums_agree(vector_sum(id, components), sums[row]) {
             let name = self.path.file_name().unwrap_or_default().display().to_string();
             return Err(Error::corrupt(&self.path, format!("the checksum of vector {id} in {name} is wrong")));
         }

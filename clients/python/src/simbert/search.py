@@ -108,7 +108,8 @@ def search(
     `k` is the most hits, 1 to 1000, and 10 if None. `filter` says which questions may be found. `min_score` leaves out
     hits with a lower cosine, -1 to 1, and `min_probability` less likely ones, 0 to 1. `group_by_faq` keeps the best hit
     of each FAQ id. `exact` compares with every vector instead of walking the graph: slower, and misses nothing.
-    `fields` says what comes with each hit of its question besides the id: `text`, `faq_id`, `answer`, `metadata`; all if None.
+    `fields` says what comes with each hit of its question besides the id: `text`, `faq_id`, `answer`, `metadata`; all
+    if None.
 
     Raises `NotFound`, and `InvalidArgument` also for `min_probability` where the model has no calibration.
     """
