@@ -54,7 +54,7 @@ enum Command {
     Expand(expand::Expand),
     Bank(bank::Bank),
     Eval(eval::Eval),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Health(health::Health),
     Keys(keys::Keys),
     Demo(demo::Demo),

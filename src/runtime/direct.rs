@@ -8,7 +8,7 @@ use super::weights::SharedWeights;
 use crate::Result;
 use crate::model::ModelDirectory;
 
-/// An encoder of one session that its caller runs: without queue, threads or cache. What [`Encoder`] adds to a lone call
+/// An encoder of one session that its caller runs: without queue, threads or cache. What [`Encoder`](super::Encoder) adds to a lone call
 /// is measured against it.
 pub struct DirectEncoder {
     reader: Reader,
@@ -17,10 +17,10 @@ pub struct DirectEncoder {
 }
 
 impl DirectEncoder {
-    /// Loads what [`Encoder::open`] does, into one session of the threads that each of the encoder's has.
+    /// Loads what [`Encoder::open`](super::Encoder::open) does, into one session of the threads that each of the encoder's has.
     ///
     /// # Errors
-    /// See [`Encoder::open`].
+    /// See [`Encoder::open`](super::Encoder::open).
     pub fn open(directory: &ModelDirectory, options: &RuntimeOptions) -> Result<Self> {
         let Loaded { reader, mut networks, weights, .. } = load(directory, options, (1, options.for_encoder().1))?;
         Ok(Self { reader, network: networks.remove(0), _weights: weights })
@@ -29,7 +29,7 @@ impl DirectEncoder {
     /// The unit vector of `text`.
     ///
     /// # Errors
-    /// See [`Encoder::encode`].
+    /// See [`Encoder::encode`](super::Encoder::encode).
     pub fn encode(&mut self, text: &str) -> Result<Vec<f32>> {
         Ok(self.network.run(&[&self.reader.cut(text)?])?.remove(0))
     }

@@ -83,7 +83,7 @@ async fn writing_stops_when_the_caller_leaves() {
     let mut served = Served::with_questions().await.with_the_writer(writer).await;
     let endless = proto::GenerateRequest { text: ENDLESS.to_owned(), ..Default::default() };
     let call = served.client.paraphrases.generate(endless);
-    assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(400), call).await.is_err());
     stopped(&eye, 1).await;
 
     let mut replies = served.client.paraphrases.generate_many(many(&["问", ENDLESS])).await.unwrap().into_inner();
@@ -94,7 +94,7 @@ async fn writing_stops_when_the_caller_leaves() {
     let expand =
         proto::ExpandedSearchRequest { bank: "faq".to_owned(), text: ENDLESS.to_owned(), ..Default::default() };
     let call = served.client.search.expanded_search(expand);
-    assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(400), call).await.is_err());
     stopped(&eye, 3).await;
 }
 
