@@ -37,7 +37,7 @@ async fn each_question_has_its_place_and_near_duplicates_are_told_apart() {
 
     let points: Vec<_> = map.points.iter().map(|point| point.id.as_str()).collect();
     assert_eq!(points, ["q1", "q1b", "q2", "q3", "q4", "q5", "x1", "x2", "x3"]);
-    assert_eq!((map.questions, map.points[0].text.as_str()), (9, questions()[0].text.as_str()));
+    assert_eq!((map.questions, map.looked_up, map.points[0].text.as_str()), (9, 9, questions()[0].text.as_str()));
     assert_eq!((map.points[0].faq_id.as_deref(), map.points[0].label.as_deref()), (Some("card"), Some("bank")));
     assert_eq!((map.points[6].faq_id.as_deref(), map.points[6].label.as_deref()), (None, None));
     assert!(map.points.iter().all(|point| point.x.abs() <= 1.0 && point.y.abs() <= 1.0));

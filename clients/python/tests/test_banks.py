@@ -28,7 +28,7 @@ def test_a_map_shows_one_question_with_two_answers(client: Client, bank: str) ->
     assert (pair.first, pair.second, pair.one_faq) == (map_.points[0], map_.points[1], False)
     assert pair.first.group == pair.second.group == 1
     assert map_.points[2].group is None
-    assert map_.questions == 3
+    assert (map_.questions, map_.looked_up) == (3, 3)
     assert map_.timings.search > 0
     with pytest.raises(InvalidArgument, match="points"):
         client.map_bank(bank, points=0)

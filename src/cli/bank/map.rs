@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 
 use super::super::hits::shortened;
 use super::super::open::{self, parse_name};
+use super::archive;
 use crate::Error;
 use crate::engine::{BankMap, BankName, MapPoint, MapRequest, NearDuplicate};
 
+/// From so many questions without a graph on, it is made first: that is quicker than comparing each point with all.
+const LINKED_FROM: u64 = 20_000;
 /// Suspicious pairs that are printed.
 const LISTED: usize = 20;
 /// Width and height of the picture, in pixels.
@@ -46,7 +49,14 @@ impl Map {
         let Self { name, points, near_duplicates, label, seed, svg } = self;
         let request = MapRequest { points, near_duplicate: near_duplicates, label, seed };
         request.check()?; // before the bank is read
-        let map = open::bank_without_model(data, &name)?.map(&request)?;
+        let bank = open::bank_without_model(data, &name)?;
+        let status = bank.status()?;
+        if status.questions.saturating_sub(status.questions_in_graph) >= LINKED_FROM {
+            let bar = open::bar("vectors linked")?;
+            bank.link_now(&archive::shown(&bar))?;
+            bar.finish_and_clear();
+        }
+        let map = bank.map(&request)?;
         if let Some(path) = &svg {
             fs::write(path, drawn(&map, name.as_str())).map_err(|e| Error::io("draw the map", path, e))?;
         }
@@ -85,6 +95,7 @@ fn map_json(map: &BankMap) -> Value {
         "points": map.points.iter().map(point).collect::<Vec<_>>(),
         "near_duplicates": map.near_duplicates.iter().map(near).collect::<Vec<_>>(),
         "questions": map.questions,
+        "looked_up": map.looked_up,
         "variance": map.variance,
         "neighbours_kept": map.neighbours_kept,
     })

@@ -156,7 +156,7 @@ enum Command {
     /// Lay the questions out in a plane, so that like ones lie beside each other, and find those that are nearly the same.
     ///
     /// Two questions of one FAQ that are nearly the same are fine; of different FAQs they are one question with two
-    /// answers, and listed.
+    /// answers, and listed. A large bank that has no graph yet gets it first, for good.
     Map(map::Map),
     /// Read every question and vector, check their checksums and their number, and name each that is damaged.
     ///

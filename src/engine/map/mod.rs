@@ -66,6 +66,9 @@ pub struct BankMap {
     pub near_duplicates: Vec<NearDuplicate>,
     /// Questions of the bank; more than points where it was sampled.
     pub questions: u64,
+    /// Of how many questions near-duplicates were looked up: all of the sample, or some while much of the bank waits for
+    /// its graph.
+    pub looked_up: usize,
     /// The share of the vectors' variance that two directions have, see [`Plane::variance`].
     pub variance: f64,
     /// How true the map is, see [`Plane::neighbours_kept`].
@@ -104,9 +107,8 @@ pub struct NearDuplicate {
 
 impl Bank {
     /// Draws a map. Reads as many questions and searches the index as often as there are points, whatever the size of the
-    /// bank, and keeps their vectors in memory; writes and other searches go on meanwhile. Some hundred milliseconds for
-    /// 2,000 points, some seconds for 10,000; it ends early once nobody waits, see
-    /// [`waited_for`](crate::runtime::waited_for).
+    /// bank, and keeps their vectors in memory; writes and other searches go on meanwhile. It ends early once nobody
+    /// waits, see [`waited_for`](crate::runtime::waited_for).
     ///
     /// # Errors
     /// The request is out of range, a question is damaged, the bank was deleted, or nobody waits any more.
@@ -114,7 +116,7 @@ impl Bank {
         request.check()?;
         let started = Instant::now();
         let sampled = self.sample(request)?;
-        let questions = sampled.questions;
+        let (questions, looked_up) = (sampled.questions, sampled.looked_up);
         let (mut drawn, pairs) = self.with_twins(sampled, request)?;
         let vectors: Vec<Vec<f32>> = drawn.iter_mut().map(|drawn| std::mem::take(&mut drawn.vector)).collect();
         let plane = Plane::lay_out(&vectors, request.seed, &waited_for)?;
@@ -129,6 +131,7 @@ impl Bank {
             points: drawn.into_iter().zip(places).map(point).collect(),
             near_duplicates,
             questions,
+            looked_up,
             variance: plane.variance,
             neighbours_kept: plane.neighbours_kept,
             timings: Timings { search: started.elapsed(), ..Timings::default() },

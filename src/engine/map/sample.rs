@@ -18,6 +18,9 @@ use crate::{Error, Result};
 const SHOWN: usize = 200;
 /// Near-duplicates that are looked for of each question.
 const TWINS: usize = 8;
+/// Most comparisons with vectors that have no graph yet, some ten seconds of them. Where the questions of a map would
+/// need more, near-duplicates are looked up for some of them only.
+const COMPARISONS: u64 = 50_000_000;
 
 /// What is read of a question.
 pub(super) struct Drawn {
@@ -39,26 +42,34 @@ pub(super) struct Sampled {
     pub pairs: BTreeMap<(u32, u32), f32>,
     /// Questions of the bank.
     pub questions: u64,
+    /// Of how many of the drawn near-duplicates were looked up.
+    pub looked_up: usize,
 }
 
 impl Bank {
-    /// Reads a sample of the bank, and looks near-duplicates of each up in all of it. The catalogue is locked for one
-    /// question at a time, so that writers get their turn.
+    /// Reads a sample of the bank, and looks near-duplicates of each up in all of it; of some, evenly spread, while much
+    /// of the bank waits for its graph. The catalogue is locked for one question at a time, so that writers get their
+    /// turn.
     pub(super) fn sample(&self, request: &MapRequest) -> Result<Sampled> {
         let shared = self.live()?;
         let chosen = choose(shared.catalogue.read().live(), request.points, request.seed);
         let mut sampled = Sampled { questions: shared.catalogue.read().len(), ..Sampled::default() };
-        for internal in chosen {
+        let waiting = sampled.questions.saturating_sub(shared.index.maintained() as u64);
+        let lookups = usize::try_from(COMPARISONS / waiting.max(1)).unwrap_or(usize::MAX).clamp(1, chosen.len().max(1));
+        for (i, &internal) in chosen.iter().enumerate() {
             check_waited_for()?;
             shared.check_not_deleted()?;
             let catalogue = shared.catalogue.read();
             let Some(drawn) = shared.drawn(&catalogue, internal, request.label.as_deref())? else { continue };
-            let query = VectorQuery { vector: &drawn.vector, k: TWINS + 1, allowed: None, exact: false };
-            let found = shared.index.search(query)?;
-            let twins = found.iter().filter(|found| found.id != internal && found.score >= request.near_duplicate);
-            for twin in twins {
-                let pair = (internal.min(twin.id), internal.max(twin.id));
-                sampled.pairs.insert(pair, twin.score.min(1.0));
+            if is_chosen(i, lookups, chosen.len()) {
+                sampled.looked_up += 1;
+                let query = VectorQuery { vector: &drawn.vector, k: TWINS + 1, allowed: None, exact: false };
+                let found = shared.index.search(query)?;
+                let twins = found.iter().filter(|found| found.id != internal && found.score >= request.near_duplicate);
+                for twin in twins {
+                    let pair = (internal.min(twin.id), internal.max(twin.id));
+                    sampled.pairs.insert(pair, twin.score.min(1.0));
+                }
             }
             sampled.drawn.push(drawn);
         }
@@ -103,6 +114,11 @@ fn choose(live: &RoaringBitmap, most: usize, seed: u64) -> Vec<u32> {
     (0..most).filter_map(one).collect()
 }
 
+/// Whether the one at this place is among `some` that are spread evenly over `all`.
+pub(super) fn is_chosen(place: usize, some: usize, all: usize) -> bool {
+    (place + 1) * some / all > place * some / all
+}
+
 fn shown_value(value: &MetadataValue) -> String {
     let text = match value {
         MetadataValue::Flag(flag) => flag.to_string(),
@@ -136,6 +152,15 @@ mod tests {
         assert_eq!(choose(&live, 1000, 1).len(), 1000);
         assert_eq!(choose(&live, 999, 1).len(), 999);
         assert!(choose(&RoaringBitmap::new(), 5, 1).is_empty());
+    }
+
+    #[test]
+    fn some_of_all_are_spread_evenly() {
+        for (some, all) in [(0, 7), (3, 7), (7, 7), (1, 1), (250, 1000)] {
+            let chosen: Vec<usize> = (0..all).filter(|&place| is_chosen(place, some, all)).collect();
+            assert_eq!(chosen.len(), some);
+            assert!(chosen.windows(2).all(|pair| pair[1] - pair[0] <= all.div_ceil(some)));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sample::{Drawn, Sampled};
+use super::sample::{Drawn, Sampled, is_chosen};
 use super::{MapRequest, NearDuplicate, check_waited_for};
 use crate::Result;
 use crate::engine::Bank;
@@ -47,13 +47,9 @@ impl Bank {
 fn make_room(drawn: &mut Vec<Drawn>, room: usize, paired: &BTreeSet<u32>) {
     let others = drawn.iter().filter(|drawn| !paired.contains(&drawn.internal)).count();
     let left = others.saturating_sub(drawn.len().saturating_sub(room));
-    let mut number = 0;
+    let mut places = 0..;
     drawn.retain(|drawn| {
-        if paired.contains(&drawn.internal) {
-            return true;
-        }
-        number += 1;
-        number * left / others > (number - 1) * left / others
+        paired.contains(&drawn.internal) || places.next().is_some_and(|place| is_chosen(place, left, others))
     });
 }
 

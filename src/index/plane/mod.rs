@@ -38,8 +38,9 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Lays out unit vectors of one width, on this thread: some hundred milliseconds for 2,000 of them, some seconds for
-    /// 10,000. The same vectors and the same seed give the same points. `go_on` is asked again and again.
+    /// Lays out unit vectors of one width, on this thread. Neighbours are found by comparing all with all, so the time
+    /// grows with the square of their number. The same vectors and the same seed give the same points. `go_on` is asked
+    /// again and again.
     ///
     /// # Errors
     /// A vector is not of length 1, they are of several widths, or `go_on` said no.

@@ -44,6 +44,7 @@ pub fn bank_map(map: BankMap, waited: Duration) -> proto::MapBankResponse {
         near_duplicates: map.near_duplicates.iter().map(near).collect(),
         points: map.points.into_iter().map(point).collect(),
         questions: map.questions,
+        looked_up: map.looked_up as u32,
         variance: map.variance,
         neighbours_kept: map.neighbours_kept,
         timings: Some(timings(map.timings, waited)),

@@ -54,6 +54,8 @@ class BankMap:
     #: The share of each point's 10 nearest neighbours that are among its 10 nearest on the map, 0 to 1.
     neighbours_kept: float
     timings: Timings
+    #: Of how many questions near-duplicates were looked up; of some only while much of the bank waits for its graph.
+    looked_up: int
 
     @classmethod
     def of(cls, message: bank_pb2.MapBankResponse) -> BankMap:
@@ -76,8 +78,15 @@ class BankMap:
             NearDuplicate(points[pair.first], points[pair.second], pair.score, pair.one_faq)
             for pair in message.near_duplicates
         ]
-        timings = Timings.of(message.timings)
-        return cls(points, near, message.questions, message.variance, message.neighbours_kept, timings)
+        return cls(
+            points=points,
+            near_duplicates=near,
+            questions=message.questions,
+            variance=message.variance,
+            neighbours_kept=message.neighbours_kept,
+            timings=Timings.of(message.timings),
+            looked_up=message.looked_up,
+        )
 
 
 def map_bank(

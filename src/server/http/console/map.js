@@ -90,10 +90,11 @@ function legend(kind, count, colour) {
   } }, swatch, node("span", {}, kind ?? word("noLabel")), node("small", {}, number(count))));
 }
 
-function twins({ points, nearDuplicates, neighboursKept }) {
+function twins({ points, nearDuplicates, neighboursKept, lookedUp }) {
   const suspicious = nearDuplicates.filter(({ oneFaq }) => !oneFaq);
   const fine = nearDuplicates.length - suspicious.length;
-  fill(find(".twins-hint", root), [word(suspicious.length ? "twinsSome" : "twinsNone"), fine ? word("twinsFine", { n: number(fine) }) : null].filter(Boolean).join(" "));
+  fill(find(".twins-hint", root), [word(suspicious.length ? "twinsSome" : "twinsNone"), fine ? word("twinsFine", { n: number(fine) }) : null,
+    lookedUp < points.length ? word("twinsLooked", { n: number(lookedUp) }) : null].filter(Boolean).join(" "));
   const pair = ({ first, second, score }) => node("li", {}, node("button", { type: "button", onclick: () => chart.visit(first, second) },
     node("b", {}, number(score, 3)), ...[first, second].map((place) => node("span", {}, points[place].text,
       node("small", {}, [points[place].id, points[place].faqId && `FAQ ${points[place].faqId}`].filter(Boolean).join(" · "))))));

@@ -72,6 +72,7 @@ const WORDS = {
   twinsNone: ["No two questions of different FAQs are nearly the same.", "没有发现分属不同 FAQ 却几乎相同的问题。"],
   twinsSome: ["Questions of different FAQs that are nearly the same.", "下列问题几乎相同，却分属不同的 FAQ。"],
   twinsFine: ["{n} pairs within one FAQ are fine.", "另有 {n} 对同属一个 FAQ，属于正常情况。", "1 pair within one FAQ is fine."],
+  twinsLooked: ["Looked up for {n} points only, while the bank’s graph is being made.", "图索引仍在构建，只查了 {n} 个点的近似重复。"],
   andMore: ["and {n} more", "另有 {n} 项"],
   noLabel: ["none", "无"],
   emptyMap: ["There is nothing to draw: the bank is empty.", "问题库是空的，没有可绘制的内容。"],

@@ -168,20 +168,22 @@ class MapBankRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., points: _Optional[int] = ..., near_duplicate_score: _Optional[float] = ..., label_key: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class MapBankResponse(_message.Message):
-    __slots__ = ("points", "near_duplicates", "questions", "variance", "neighbours_kept", "timings")
+    __slots__ = ("points", "near_duplicates", "questions", "variance", "neighbours_kept", "timings", "looked_up")
     POINTS_FIELD_NUMBER: _ClassVar[int]
     NEAR_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
     VARIANCE_FIELD_NUMBER: _ClassVar[int]
     NEIGHBOURS_KEPT_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_UP_FIELD_NUMBER: _ClassVar[int]
     points: _containers.RepeatedCompositeFieldContainer[MapPoint]
     near_duplicates: _containers.RepeatedCompositeFieldContainer[NearDuplicate]
     questions: int
     variance: float
     neighbours_kept: float
     timings: _timings_pb2.Timings
-    def __init__(self, points: _Optional[_Iterable[_Union[MapPoint, _Mapping]]] = ..., near_duplicates: _Optional[_Iterable[_Union[NearDuplicate, _Mapping]]] = ..., questions: _Optional[int] = ..., variance: _Optional[float] = ..., neighbours_kept: _Optional[float] = ..., timings: _Optional[_Union[_timings_pb2.Timings, _Mapping]] = ...) -> None: ...
+    looked_up: int
+    def __init__(self, points: _Optional[_Iterable[_Union[MapPoint, _Mapping]]] = ..., near_duplicates: _Optional[_Iterable[_Union[NearDuplicate, _Mapping]]] = ..., questions: _Optional[int] = ..., variance: _Optional[float] = ..., neighbours_kept: _Optional[float] = ..., timings: _Optional[_Union[_timings_pb2.Timings, _Mapping]] = ..., looked_up: _Optional[int] = ...) -> None: ...
 
 class MapPoint(_message.Message):
     __slots__ = ("id", "text", "faq_id", "label", "x", "y", "group")

@@ -131,8 +131,7 @@ class BankServiceServicer(object):
 
     def MapBank(self, request, context):
         """Lays a bank's questions out in a plane, so that like ones lie beside each other, and finds those that are nearly the
-        same. Takes some hundred milliseconds for 2,000 points, some seconds for 10,000, whatever the size of the bank, and
-        stops when the caller leaves. NOT_FOUND when there is no bank of this name, RESOURCE_EXHAUSTED when the reply would be
+        same. How long it takes follows the number of points, not the size of the bank; it stops when the caller leaves. NOT_FOUND when there is no bank of this name, RESOURCE_EXHAUSTED when the reply would be
         larger than the server's largest message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
