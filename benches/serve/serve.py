@@ -179,7 +179,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.cache) as copy:
         shutil.copytree(args.bare, Path(copy) / "data")
         with Server(program, Path(copy) / "data", BANK, queries, args.serve.split()) as server:
-            server.load("--callers", 1, "--seconds", 1, "--mix", args.mix)  # opens the bank
+            server.load("--callers", 1, "--seconds", 1)  # opens the bank
+            if "bare" in args.parts:
+                ratios |= beside_bare(args, program, server, queries, table)
             if "load" in args.parts:
                 most = saturation(args, server, table)
                 found = shares(args, server, most, table)
@@ -189,8 +191,6 @@ def main() -> None:
                     ratios[f"serve_p99_overload_to_80{label}"] = over[name]["p99_ms"] / usual[name]["p99_ms"]
                 ratios["serve_p99_after_overload"] = after["search"]["p99_ms"] / usual["search"]["p99_ms"]
                 ratios["serve_shed_at_overload"] = refused(found[SHARES.index(OVERLOAD)][1]["all"])
-            if "bare" in args.parts:
-                ratios |= beside_bare(args, program, server, queries, table)
             memory, threads = server.memory(), server.threads()
     head = [
         f"{args.count:,} questions of `{args.questions.name}`, int8 model, {os.cpu_count()} cores; mix `{args.mix}`. "

@@ -75,8 +75,7 @@ pub struct ModelArgs {
     /// The ONNX Runtime library. Looked for beside the binary and in vendor/onnxruntime/ when absent.
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     pub onnxruntime: Option<PathBuf>,
-    /// Threads that compute: as many for the model and as many for the index, which work in turns; 0 means one for each
-    /// core.
+    /// Threads that compute, as many each for the encoder, the decoder and the index; 0 means one for each core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 }
