@@ -199,7 +199,7 @@ mod tests {
         let started = Instant::now();
         let status = gate.run(|| Ok(())).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
-        assert!(status.message().contains("(no turn within 30 ms)"), "{status}");
+        assert!(status.message().contains("(no turn within 30 ms, by"), "{status}");
         assert!(started.elapsed() >= Duration::from_millis(30));
         assert_eq!(gate.room.available_permits(), 8);
         // A stream would rather wait.

@@ -193,13 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_has_its_flag_and_its_variable() {
+    fn every_limit_has_its_flag_and_its_range() {
         let command = Alone::command();
         for limit in limits::ALL {
             let flag = limit.flag();
-            let arg = command.get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--")).expect(&flag);
-            let variable = format!("SIMBERT_MAX_{}", limit.name.to_uppercase());
-            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(&*variable));
+            assert!(command.get_arguments().any(|arg| arg.get_long() == flag.strip_prefix("--")), "{flag}");
             let (least, most) = limit.range;
             for (number, fine) in [(least, true), (most, true), (most + 1, false)] {
                 let parsed = command.clone().try_get_matches_from(["serve".to_owned(), format!("{flag}={number}")]);
