@@ -38,7 +38,7 @@ pub(super) struct Context {
     pub measuring: Arc<Semaphore>,
     /// Cancelled when the banks are open that were to be opened before calls come.
     pub opened: CancellationToken,
-    pub options: ServerOptions,
+    pub options: Arc<ServerOptions>,
     /// Cancelled when the server begins to shut down: streams end after the batch they are at.
     pub stopping: CancellationToken,
 }
@@ -64,7 +64,7 @@ impl Context {
             metrics,
             measuring: Arc::new(Semaphore::new(1)),
             opened: CancellationToken::new(),
-            options,
+            options: Arc::new(options),
             stopping: CancellationToken::new(),
         }
     }

@@ -15,15 +15,17 @@ use crate::{Error, Result};
 /// Lets so many pieces of work run at once and so many more wait, each of them for so long. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Gate {
-    /// One permit for each piece of work that runs.
+    /// One permit for each piece of work that runs, of whatever kind.
     running: Arc<Semaphore>,
+    /// How many permits `running` has.
+    places: u32,
     /// One permit for each piece of this kind of work that runs or is next, where it may not take every place.
     share: Arc<Semaphore>,
     /// How many permits `share` has.
     most: u32,
     /// One permit for each call that is inside, running or waiting.
     room: Arc<Semaphore>,
-    /// Pieces of work that wait for a permit.
+    /// Pieces of work that wait for a permit, of whatever kind.
     waiting: Arc<AtomicUsize>,
     /// How many may wait.
     seats: u32,
@@ -50,28 +52,27 @@ impl Drop for Waiting<'_> {
 impl Gate {
     /// A gate for `concurrent` running and `waiting` waiting calls, each of which waits for `patience` at most.
     pub fn new(concurrent: u32, waiting: u32, patience: Duration) -> Self {
-        let running = Arc::new(Semaphore::new(concurrent as usize));
-        Self::onto(running, concurrent, waiting, patience)
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let running = semaphore(concurrent as usize);
+        let (share, room) = (semaphore(concurrent as usize), semaphore(concurrent as usize + waiting as usize));
+        let places = concurrent;
+        Self { running, places, share, most: places, room, waiting: Arc::default(), seats: waiting, patience }
     }
 
     /// Another gate to the same places, which lets through a kind of work that may take no more than a fourth of them, so
     /// that it does not hold up the others. It has a waiting room of its own.
     pub fn fourth(&self) -> Self {
-        Self::onto(Arc::clone(&self.running), (self.most / 4).max(1), self.seats, self.patience)
+        let most = (self.places / 4).max(1);
+        let (share, room) = (Semaphore::new(most as usize), Semaphore::new(most as usize + self.seats as usize));
+        Self { share: Arc::new(share), most, room: Arc::new(room), ..self.clone() }
     }
 
-    fn onto(running: Arc<Semaphore>, most: u32, seats: u32, patience: Duration) -> Self {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        let room = semaphore(most as usize + seats as usize);
-        Self { running, share: semaphore(most as usize), most, room, waiting: Arc::default(), seats, patience }
-    }
-
-    /// Pieces of work that run.
+    /// Pieces of work that run, through this gate and all others to the same places.
     pub fn running(&self) -> usize {
-        (self.most as usize).saturating_sub(self.share.available_permits().max(self.running.available_permits()))
+        (self.places as usize).saturating_sub(self.running.available_permits())
     }
 
-    /// Pieces of work that wait for their turn.
+    /// Pieces of work that wait for their turn, at this gate and all others to the same places.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -220,6 +221,7 @@ mod tests {
         let (first, second) = (held(&long).await, held(&long).await);
         assert_eq!(long.run(|| Ok(())).await.unwrap_err().code(), Code::ResourceExhausted);
         let others: Vec<_> = [held(&gate).await, held(&gate).await, held(&gate).await].into();
+        assert_eq!(gate.running(), 5, "of both kinds");
         gate.run(|| Ok(())).await.unwrap();
         for (release, running) in others.into_iter().chain([first, second]) {
             release.send(()).unwrap();

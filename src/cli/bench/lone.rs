@@ -28,13 +28,13 @@ pub(super) fn run(
     let (mut queued, mut bare) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
     for (turn, text) in texts.iter().enumerate() {
         // Whoever comes second finds the text's weights in the processor's cache.
-        for first in [turn % 2 == 0, turn % 2 != 0] {
+        for by_queue in [turn % 2 == 0, turn % 2 != 0] {
             let started = Instant::now();
-            match first {
+            match by_queue {
                 true => drop(encoder.encode(std::slice::from_ref(text))?),
                 false => drop(direct.encode(text)?),
             }
-            let times = if first { &mut queued } else { &mut bare };
+            let times = if by_queue { &mut queued } else { &mut bare };
             times.push(started.elapsed().as_secs_f64() * 1e3);
         }
     }
