@@ -6,4 +6,4 @@ use libfuzzer_sys::fuzz_target;
 use simbert::engine::Engine;
 use simbert_fuzz::File;
 
-fuzz_target!(|bytes: &[u8]| _ = Engine::check_snapshot(&File::of("faq.bank", bytes).0, &|_, _| ()));
+fuzz_target!(|bytes: &[u8]| drop(Engine::check_snapshot(&File::of("faq.bank", bytes).0, &|_, _| ())));
