@@ -32,8 +32,8 @@ pub fn sessions(
         builder = builder.with_intra_threads(threads).map_err(failed(action()))?;
         // Idle threads must not burn the cores that the rest of the server runs on.
         builder = builder.with_intra_op_spinning(false).map_err(failed(action()))?;
-        // Remembers a plan for each shape of inputs: they hardly come twice, and the plans would fill the memory.
-        builder = builder.with_memory_pattern(std::env::var_os("PATTERN").is_some()).map_err(failed(action()))?;
+        // It would keep a plan of the memory for each shape of the inputs that ever came, and a decoder's hardly come twice.
+        builder = builder.with_memory_pattern(false).map_err(failed(action()))?;
         let operators = attention::operators().map_err(failed(action()))?;
         builder = builder.with_operators(operators).map_err(failed(action()))?;
         weights.give(builder, &file, &wanted)?.commit_from_file(graph).map_err(failed(action()))

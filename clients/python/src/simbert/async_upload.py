@@ -10,12 +10,15 @@ from typing import Any, TypeAlias
 import grpc
 
 from .bulk import Reply, Request, Upload
-from .errors import Cancelled, DeadlineExceeded, SimbertError, Unavailable
+from .errors import Cancelled, DeadlineExceeded, Internal, SimbertError, Unavailable
 from .question import QuestionLike
 from .retries import Attempts
 
 #: A reply, the error that ended the stream, or None for its regular end.
 Event: TypeAlias = Reply | SimbertError | None
+
+#: What grpcio says, in place of the server, where it cannot send because the connection is broken.
+_CANNOT_SEND = "Internal error from Core"
 
 
 async def upload(
@@ -105,4 +108,6 @@ async def _listen(call: Any, incoming: Queue[Event]) -> None:
         incoming.put_nowait(Cancelled("the client was closed"))
         raise
     except grpc.RpcError as error:
-        incoming.put_nowait(SimbertError.of(error))
+        ended = SimbertError.of(error)
+        broken = isinstance(ended, Internal) and str(ended) == _CANNOT_SEND
+        incoming.put_nowait(Unavailable("the connection broke") if broken else ended)
