@@ -5,10 +5,7 @@ use std::io::{self, BufRead, Read};
 use serde_json::{Map, Value};
 
 use super::super::MetadataValue;
-use super::{Fields, Input, Rows};
-
-/// Bytes of the longest line that is held in memory.
-const LONGEST: u64 = 4 << 20;
+use super::{Fields, Input, LONGEST, Rows};
 
 pub(super) struct Lines {
     input: Input,

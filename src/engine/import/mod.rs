@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use super::{Metadata, Question, QuestionId};
 use crate::{Error, Result};
 
+/// Bytes of the longest line or record that is held in memory.
+const LONGEST: u64 = 4 << 20;
+
 /// How a file holds questions. In all of them a byte order mark and carriage returns are passed over, blank lines are
 /// skipped, and a question without an id gets one from its text: `q-` and 16 hex digits of its SHA-256.
 ///

@@ -1,11 +1,11 @@
 //! Tables with a header, or without.
 
-use std::io;
+use std::io::{self, Read};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use super::super::MetadataValue;
-use super::{Fields, Input, Rows};
+use super::{Fields, Input, LONGEST, Rows};
 
 /// What a column holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,26 +18,45 @@ pub(super) enum Column {
 }
 
 pub(super) struct Table {
-    reader: Reader<Input>,
+    reader: Reader<Bounded>,
     /// What columns are without a header, by their number; none where there must be one.
     headerless: &'static [&'static [Column]],
     columns: Option<Vec<Column>>,
     record: ByteRecord,
 }
 
+/// What is read for one record: a quote that nobody closes makes one of all that follows.
+struct Bounded {
+    input: Input,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let what = format!("expected a record of at most {LONGEST} bytes; a quote may not be closed");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let n = (&mut self.input).take(self.left).read(buffer)?;
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
 impl Table {
     pub(super) fn csv(input: Input) -> Self {
-        Self::new(ReaderBuilder::new().flexible(true).has_headers(false).from_reader(input), &[])
+        Self::new(ReaderBuilder::new().flexible(true).has_headers(false), input, &[])
     }
 
     pub(super) fn tsv(input: Input) -> Self {
         use Column::{Answer, Id, Question};
-        let reader =
-            ReaderBuilder::new().flexible(true).has_headers(false).delimiter(b'\t').quoting(false).from_reader(input);
-        Self::new(reader, &[&[Question], &[Id, Question], &[Id, Question, Answer]])
+        let mut builder = ReaderBuilder::new();
+        builder.flexible(true).has_headers(false).delimiter(b'\t').quoting(false);
+        Self::new(&builder, input, &[&[Question], &[Id, Question], &[Id, Question, Answer]])
     }
 
-    fn new(reader: Reader<Input>, headerless: &'static [&'static [Column]]) -> Self {
+    fn new(builder: &ReaderBuilder, input: Input, headerless: &'static [&'static [Column]]) -> Self {
+        let reader = builder.from_reader(Bounded { input, left: 0 });
         Self { reader, headerless, columns: None, record: ByteRecord::new() }
     }
 
@@ -45,7 +64,12 @@ impl Table {
     fn read(&mut self) -> io::Result<Option<u64>> {
         loop {
             let line = self.reader.position().line();
-            if !self.reader.read_byte_record(&mut self.record).map_err(io::Error::from)? {
+            self.reader.get_mut().left = LONGEST;
+            let more = self.reader.read_byte_record(&mut self.record).map_err(|e| {
+                let e = io::Error::from(e);
+                io::Error::new(e.kind(), format!("record of line {line}: {e}"))
+            });
+            if !more? {
                 return Ok(None);
             }
             if self.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {

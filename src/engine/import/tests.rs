@@ -204,3 +204,15 @@ fn damaged_parquet_is_an_error() {
     let refused = QuestionFile::new(Box::new(io::Cursor::new(cut)), Path::new("faq"), QuestionFormat::Parquet);
     assert!(refused.err().unwrap().to_string().contains("expected a Parquet file"));
 }
+
+#[test]
+fn a_quote_that_is_never_closed_ends_the_reading() {
+    let good = "question\n怎么开户\n";
+    let open = format!("{good}\"怎么销户\n{}", "几点开门\n".repeat(LONGEST as usize / 13 + 1000));
+    let found = read(open.as_bytes(), QuestionFormat::Csv);
+    assert_eq!(found.len(), 2, "the good question, and one error");
+    let error = found[1].as_ref().unwrap_err();
+    assert!(error.contains("record of line 3") && error.contains("quote"), "{error}");
+    let many = format!("{good}{}", "几点开门\n".repeat(LONGEST as usize / 13 + 1000));
+    assert!(read(many.as_bytes(), QuestionFormat::Csv).iter().all(Result::is_ok), "the bound is of one record");
+}
