@@ -1,9 +1,10 @@
 //! Parquet: flat columns, read row by row.
 
+use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use ::parquet::basic::{LogicalType, Repetition, Type as Physical};
 use ::parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
@@ -157,7 +158,20 @@ fn invalid(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The parser panics on some damaged files.
+/// The parser panics on some damaged files. Such a panic becomes an error, and is not told as one.
 fn guarded<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(invalid("the Parquet file is damaged".to_owned())))
+    static QUIETENED: Once = Once::new();
+    thread_local!(static READING: Cell<bool> = const { Cell::new(false) });
+    QUIETENED.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !READING.get() {
+                others(info)
+            }
+        }));
+    });
+    READING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(read));
+    READING.set(false);
+    result.unwrap_or_else(|_| Err(invalid("the Parquet file is damaged".to_owned())))
 }
