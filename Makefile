@@ -120,7 +120,7 @@ bench-encode: model target/peers $(MODEL)/encoder.int8.onnx ## Encode QUESTIONS 
 	target/peers/bin/python benches/peers/encode.py --questions $(or $(QUESTIONS),$(error name a file: QUESTIONS=questions.txt)) $(BENCH_ENCODE)
 
 # QUESTIONS=file of questions, one a line, twice as many as the bank has; BENCH_SERVE="options" passes on what `serve.py --help` lists.
-bench-serve: build $(MODEL)/encoder.int8.onnx ## Load a server from a process beside it, and hold it against the same work without a server.
+bench-serve: model $(MODEL)/encoder.int8.onnx ## Load a server from a process beside it, and hold it against the same work without a server.
 	python3 benches/serve/serve.py --questions $(or $(QUESTIONS),$(error name a file: QUESTIONS=questions.txt)) $(BENCH_SERVE)
 
 soak: model $(MODEL)/encoder.int8.onnx ## Keep a server at full load for 30 minutes, and see that its memory does not grow. MINUTES chooses how long.

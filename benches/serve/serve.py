@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A server under load, from a separate process on the same machine, and beside the same work without a server.
 
-Indexes a bank once and keeps it, copies it, and serves the copy by the real binary with an int8 model and no cache of
-vectors, so that each query is encoded. A closed loop with ever more callers finds what the server answers at most of a
-mix of calls; open loops offer shares of that, up to twice as much, and then four fifths again. Then one caller's searches
-are held against the same searches in one process, and those of many callers against encoding the same lines alone. The
-load generator runs on the same cores; what it takes of them is in the table. Writes `serve.md` and `serve.svg`, and
-ends with a line for each ratio. `make bench-serve` runs it.
+Indexes a bank once and keeps it, copies it, and serves the copy by the real binary with no cache of vectors, so that each
+query is encoded. One caller's searches are held against the same searches in one process, and those of many callers
+against encoding the same lines alone, in f32 and in int8. Then, in int8, a closed loop with ever more callers finds what
+the server answers at most of a mix of calls; open loops offer shares of that, up to twice as much, and then four fifths
+again. The load generator runs on the same cores; what it takes of them is in the table. Writes `serve.md` and
+`serve.svg`, and ends with a line for each ratio. `make bench-serve` runs it.
 """
 
 import argparse
@@ -28,12 +28,13 @@ BANK = "bench"
 CALLERS = (1, 2, 4, 8, 16, 32, 64)
 SHARES = (0.2, 0.5, 0.8, 1.0, 2.0)
 USUAL, OVERLOAD = 0.8, 2.0
+ARITHMETICS = ("f32", "int8")
 # What the ratios should be: at most, or at least.
 BARS = {
     "serve_p99_overload_to_80": (1, 3.0),
     "serve_p99_after_overload": (1, 1.5),
-    "serve_p50_to_bare": (1, 1.2),
-    "serve_qps_to_encode": (-1, 0.9),
+    **{f"serve_p50_to_bare_{arithmetic}": (1, 1.2) for arithmetic in ARITHMETICS},
+    **{f"serve_qps_to_encode_{arithmetic}": (-1, 0.9) for arithmetic in ARITHMETICS},
 }
 
 
@@ -49,7 +50,8 @@ def prepare(args, program: Program) -> tuple[Path, Path]:
     if len(lines) < 2 * args.count:
         sys.exit(f"{args.questions}: expected at least {2 * args.count} lines, twice the bank, received {len(lines)}")
     stored = spread(lines, args.count)
-    known = hashlib.sha256("\n".join(stored).encode() + (args.model / "encoder.int8.onnx").read_bytes())
+    graph = args.model / ("encoder.int8.onnx" if program.arithmetic == "int8" else "encoder.onnx")
+    known = hashlib.sha256("\n".join(stored).encode() + graph.read_bytes())
     folder = args.cache / f"{args.count}-{known.hexdigest()[:12]}"
     data, queries = folder / "data", folder / "queries.txt"
     if not (folder / "whole").is_file():
@@ -58,7 +60,7 @@ def prepare(args, program: Program) -> tuple[Path, Path]:
         (folder / "stored.txt").write_text("\n".join(stored) + "\n", encoding="utf-8")
         asked = spread(lines, args.count, 0.5)
         queries.write_text("\n".join(asked) + "\n", encoding="utf-8")
-        print(f"indexing {args.count:,} questions, once", file=sys.stderr, flush=True)
+        print(f"indexing {args.count:,} questions in {program.arithmetic}, once", file=sys.stderr, flush=True)
         program.run("index", folder / "stored.txt", "--bank", BANK, "--data", data)
         program.run("bench", "search", queries, "--bank", BANK, "--data", data, "--limit", 1)  # links them
         (folder / "whole").touch()
@@ -108,7 +110,7 @@ def shares(args, server: Server, most: float, table: list[str]) -> list[tuple[fl
     return found
 
 
-def beside_bare(args, program: Program, server: Server, queries: Path, table: list[str]) -> dict[str, float]:
+def beside_bare(args, program: Program, server: Server, bare_data: Path, queries: Path, table: list[str]) -> dict[str, float]:
     """One caller beside searches in one process, many callers beside encoding alone: medians over rounds in turns."""
     p50, bare, rates, encoded, own = [], [], [], [], []
     for number in range(args.rounds):
@@ -116,15 +118,14 @@ def beside_bare(args, program: Program, server: Server, queries: Path, table: li
         lines = ["--skip", skip, "--limit", args.lone]
         one = server.load("--callers", 1, *lines, "--seconds", args.seconds / 2)
         p50.append(one["all"]["p50_ms"])
-        bare.append(program.json("bench", "search", queries, "--bank", BANK, "--data", args.bare, *lines)["p50_ms"])
+        bare.append(program.json("bench", "search", queries, "--bank", BANK, "--data", bare_data, *lines)["p50_ms"])
         many = server.load("--callers", args.callers, "--limit", 20_000, "--seconds", args.seconds / 2)
         rates.append(many["all"]["done_per_second"])
         own.append(many["own_cores"])
-        layout = ["--layout", f"{os.cpu_count()}x1", "--budget", 256, "--rounds", 1]
-        encoded.append(program.json("bench", "encode", queries, *layout, "--limit", 4096)["sentences_per_second"])
-        print(f"round {number + 1} of {args.rounds}", file=sys.stderr, flush=True)
+        encoded.append(program.encoding(queries, 4096))
+        print(f"{program.arithmetic}: round {number + 1} of {args.rounds}", file=sys.stderr, flush=True)
     spare = 1 - statistics.median(own) / os.cpu_count()
-    table += ["", "| searches, ten hits each | over gRPC | without a server | |", "|---|---|---|---|"]
+    table += ["", f"| {program.arithmetic}: searches, ten hits each | over gRPC | without a server | |", "|---|---|---|---|"]
     table += [f"| one caller, p50 ms | {statistics.median(p50):.2f} | {statistics.median(bare):.2f} | the same searches in one process |"]
     table += [
         f"| {args.callers} callers, a second | {statistics.median(rates):,.0f} | {statistics.median(encoded):,.0f} | "
@@ -133,10 +134,24 @@ def beside_bare(args, program: Program, server: Server, queries: Path, table: li
     table += ["", f"The load took {statistics.median(own):.2f} of the {os.cpu_count()} cores from the server meanwhile; `of_the_rest` is the same ratio over what that left."]
     pairwise = lambda a, b: statistics.median(x / y for x, y in zip(a, b))
     return {
-        "serve_p50_to_bare": pairwise(p50, bare),
-        "serve_qps_to_encode": pairwise(rates, encoded),
-        "serve_qps_to_encode_of_the_rest": pairwise(rates, encoded) / spare,
+        f"serve_p50_to_bare_{program.arithmetic}": pairwise(p50, bare),
+        f"serve_qps_to_encode_{program.arithmetic}": pairwise(rates, encoded),
+        f"serve_qps_to_encode_of_the_rest_{program.arithmetic}": pairwise(rates, encoded) / spare,
     }
+
+
+def under_load(args, server: Server, table: list[str]) -> tuple[dict[str, float], float, list[tuple[float, dict]]]:
+    """The ratios of the closed and open loops, what was answered at most, and what each open loop saw."""
+    most = saturation(args, server, table)
+    found = shares(args, server, most, table)
+    usual, over, after = (found[i][1]["calls"] for i in (SHARES.index(USUAL), SHARES.index(OVERLOAD), -1))
+    ratios = {}
+    for name in usual:
+        label = "" if name == "search" else f"_{name}"
+        ratios[f"serve_p99_overload_to_80{label}"] = over[name]["p99_ms"] / usual[name]["p99_ms"]
+    ratios["serve_p99_after_overload"] = after["search"]["p99_ms"] / usual["search"]["p99_ms"]
+    ratios["serve_shed_at_overload"] = refused(found[SHARES.index(OVERLOAD)][1]["all"])
+    return ratios, most, found
 
 
 def draw(path: Path, most: float, found: list[tuple[float, dict]]) -> None:
@@ -156,7 +171,7 @@ def draw(path: Path, most: float, found: list[tuple[float, dict]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simbert", type=Path, default=HERE / "../../target/release/simbert")
-    parser.add_argument("--model", type=Path, default=HERE / "../../data/model", help="model directory, exported in int8")
+    parser.add_argument("--model", type=Path, default=HERE / "../../data/model", help="model directory, exported in f32 and int8")
     parser.add_argument("--questions", type=Path, required=True, help="a question a line: twice as many as the bank, or more")
     parser.add_argument("--count", type=int, default=100_000, help="questions of the bank")
     parser.add_argument("--mix", default="search=80,embed=10,upsert=8,generate=2")
@@ -164,46 +179,42 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of what is held against the bare work")
     parser.add_argument("--lone", type=int, default=1000, help="queries of one caller")
     parser.add_argument("--callers", type=int, default=64, help="who search at once when that is held against encoding")
+    parser.add_argument("--arithmetics", default=",".join(ARITHMETICS), help="of the part without load")
     parser.add_argument("--parts", default="load,bare", help="which parts to run")
     parser.add_argument("--serve", default="", help="further options of `simbert serve`")
     parser.add_argument("--cache", type=Path, default=HERE / "../../target/bench-serve", help="where the bank is kept")
     parser.add_argument("--prepare", action="store_true", help="make the bank, and no more")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     args = parser.parse_args()
-    program = Program(args.simbert, args.model)
-    args.bare, queries = prepare(args, program)
+    args.results.mkdir(parents=True, exist_ok=True)
+    table, ratios = [], {}
+    for arithmetic in args.arithmetics.split(","):
+        program = Program(args.simbert, args.model, arithmetic)
+        data, queries = prepare(args, program)
+        loaded = "load" in args.parts and arithmetic == "int8"
+        if args.prepare or not (loaded or "bare" in args.parts):
+            continue
+        with tempfile.TemporaryDirectory(dir=args.cache) as copy:
+            shutil.copytree(data, Path(copy) / "data")
+            with Server(program, Path(copy) / "data", BANK, queries, args.serve.split()) as server:
+                server.load("--callers", 1, "--seconds", 1)  # opens the bank
+                if "bare" in args.parts:
+                    ratios |= beside_bare(args, program, server, data, queries, table)
+                if loaded:
+                    held, most, found = under_load(args, server, table)
+                    ratios |= held
+                    draw(args.results / "serve.svg", most, found)
+                table += ["", f"The {arithmetic} server had {server.memory() / 2**20:,.0f} MiB resident and {server.threads()} threads at the end."]
     if args.prepare:
         return
-
-    table, ratios = [], {}
-    with tempfile.TemporaryDirectory(dir=args.cache) as copy:
-        shutil.copytree(args.bare, Path(copy) / "data")
-        with Server(program, Path(copy) / "data", BANK, queries, args.serve.split()) as server:
-            server.load("--callers", 1, "--seconds", 1)  # opens the bank
-            if "bare" in args.parts:
-                ratios |= beside_bare(args, program, server, queries, table)
-            if "load" in args.parts:
-                most = saturation(args, server, table)
-                found = shares(args, server, most, table)
-                usual, over, after = (found[i][1]["calls"] for i in (SHARES.index(USUAL), SHARES.index(OVERLOAD), -1))
-                for name in usual:
-                    label = "" if name == "search" else f"_{name}"
-                    ratios[f"serve_p99_overload_to_80{label}"] = over[name]["p99_ms"] / usual[name]["p99_ms"]
-                ratios["serve_p99_after_overload"] = after["search"]["p99_ms"] / usual["search"]["p99_ms"]
-                ratios["serve_shed_at_overload"] = refused(found[SHARES.index(OVERLOAD)][1]["all"])
-            memory, threads = server.memory(), server.threads()
     head = [
-        f"{args.count:,} questions of `{args.questions.name}`, int8 model, {os.cpu_count()} cores; mix `{args.mix}`. "
-        f"The server had {memory / 2**20:,.0f} MiB resident and {threads} threads at the end.",
+        f"{args.count:,} questions of `{args.questions.name}`, {os.cpu_count()} cores; mix `{args.mix}`.",
         "",
         "Latencies are of calls that were answered, and count from when a call was due.",
     ]
     lines = [*head, *table]
     ratio_lines = [f"ratio {name} {value:.3f}" for name, value in ratios.items()]
-    args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "serve.md").write_text("\n".join([*lines, "", *(f"    {line}" for line in ratio_lines)]) + "\n")
-    if "load" in args.parts:
-        draw(args.results / "serve.svg", most, found)
     print("\n".join([*lines, *ratio_lines]))
     missed = [name for name, (sign, bar) in BARS.items() if name in ratios and sign * ratios[name] > sign * bar]
     if missed:

@@ -15,10 +15,11 @@ PATIENCE = 60
 
 
 class Program:
-    """The simbert command with an int8 model."""
+    """The simbert command with a model, in f32 or int8."""
 
-    def __init__(self, binary: Path, model: Path):
-        self.binary, self.model = binary, ["--int8", "--model", str(model)]
+    def __init__(self, binary: Path, model: Path, arithmetic: str):
+        self.binary, self.arithmetic = binary, arithmetic
+        self.model = ["--model", str(model), *(["--int8"] if arithmetic == "int8" else [])]
 
     def run(self, *options, model: bool = True) -> str:
         command = [str(self.binary), *map(str, options), *(self.model if model else [])]
@@ -29,6 +30,12 @@ class Program:
 
     def json(self, *options, model: bool = True) -> dict:
         return json.loads(self.run(*options, "--json", model=model))
+
+    def encoding(self, texts: Path, count: int) -> float:
+        """Sentences a second that are encoded when nothing else is done."""
+        layout = ["--layout", f"{os.cpu_count()}x1", "--budget", 256, "--rounds", 1, "--limit", count]
+        only = [] if self.arithmetic == "int8" else ["--arithmetic", "f32"]  # it compares both unless told
+        return self.json("bench", "encode", texts, *layout, *only)["sentences_per_second"]
 
 
 class Server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -64,6 +65,22 @@ def _tab(browser: webdriver.Chrome, url: str) -> Iterator[Page]:
 def page(browser: webdriver.Chrome, server: Served) -> Iterator[Page]:
     """A fresh tab, 1280 wide, light, English."""
     yield from _tab(browser, server.url)
+
+
+@pytest.fixture
+def locked_server(tmp_path: Path) -> Iterator[Served]:
+    """A server that asks for a key, with a small bank `faq`."""
+    served = Served(tmp_path, locked=True)
+    served.call("v1/banks", {"name": "faq"})
+    served.call("v1/banks/faq/questions", {"questions": bundled()[:20]})
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def locked(browser: webdriver.Chrome, locked_server: Served) -> Iterator[Page]:
+    """A fresh tab whose server asks for a key."""
+    yield from _tab(browser, locked_server.url)
 
 
 @pytest.fixture

@@ -20,15 +20,20 @@ FAQ = REPOSITORY / "data/faq"
 
 
 class Served:
-    """A server over a folder."""
+    """A server over a folder; `locked`, it asks for a key, and `key` is one for everything."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, locked: bool = False) -> None:
         if not BINARY.exists():
             pytest.exit(f"no server: {BINARY} is not built; `make build` builds it, SIMBERT_BINARY names another")
         self._log = folder / "log"
+        self.key: str | None = None
         ports = {name: folder / name for name in ("port", "http-port")}
         command = [BINARY, "serve", "--model", MODEL, "--data", folder / "banks", "--listen", "127.0.0.1:0"]
         command += ["--port-file", ports["port"], "--http", "127.0.0.1:0", "--http-port-file", ports["http-port"]]
+        if locked:
+            new = [BINARY, "keys", "new", "tests", "--role", "admin", "--file", folder / "keys.toml"]
+            self.key = subprocess.run(new, check=True, capture_output=True, text=True).stdout.strip()
+            command += ["--keys", folder / "keys.toml"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         for _ in range(1200):
@@ -48,7 +53,8 @@ class Served:
     def call(self, path: str, body: object = None) -> dict:
         """GET, or POST where there is a body."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"content-type": "application/json"})
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+        request = urllib.request.Request(self.url + path, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=120) as response:
                 return json.load(response)

@@ -9,7 +9,6 @@ import urllib.request
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from gatekeeper import Gatekeeper
 from page import Page
 from served import Served
 
@@ -135,26 +134,27 @@ def test_everything_has_a_name_for_who_cannot_see(page: Page) -> None:
         assert page.browser.title.endswith(" · simbert")
 
 
-def test_a_key_is_asked_for_kept_and_forgotten(guarded: Page, gatekeeper: Gatekeeper) -> None:
-    guarded.fails = True
-    gatekeeper.key = "open-sesame"
-    guarded.open()
-    guarded.one("#ask-key [name=key]")
-    guarded.picture("key")
-    guarded.keys("wrong", Keys.ENTER)
-    assert "key is missing or wrong" in guarded.alert()
-    guarded.click("[role=alert] button")
-    guarded.one("#ask-key [name=key]")
-    guarded.keys(gatekeeper.key, Keys.ENTER)
-    guarded.one(".offers button")
-    kept = "return [sessionStorage.length, JSON.stringify(localStorage).includes('sesame')]"
-    assert guarded.script(kept) == [1, False]
-    guarded.browser.refresh()
-    guarded.one(".offers button")
-    assert not guarded.all("#ask-key")
-    guarded.click("#key")
-    assert guarded.script(kept) == [0, False]
-    assert not guarded.all("#key")
+def test_a_key_is_asked_for_kept_and_forgotten(locked: Page, locked_server: Served) -> None:
+    key = locked_server.key
+    assert key
+    locked.fails = True
+    locked.open()
+    locked.one("#ask-key [name=key]")
+    locked.picture("key")
+    locked.keys("wrong", Keys.ENTER)
+    assert "key is missing or wrong" in locked.alert()
+    locked.click("[role=alert] button")
+    locked.one("#ask-key [name=key]")
+    locked.keys(key, Keys.ENTER)
+    locked.one(".offers button")
+    kept = f"return [sessionStorage.length, JSON.stringify(localStorage).includes('{key}')]"
+    assert locked.script(kept) == [1, False]
+    locked.browser.refresh()
+    locked.one(".offers button")
+    assert not locked.all("#ask-key")
+    locked.click("#key")
+    assert locked.script(kept) == [0, False]
+    assert not locked.all("#key")
 
 
 def test_files_are_cached_and_nothing_comes_from_elsewhere(server: Served) -> None:
