@@ -125,7 +125,7 @@ bench-serve: model $(MODEL)/encoder.int8.onnx ## Load a server from a process be
 
 soak: model $(MODEL)/encoder.int8.onnx ## Keep a server at full load for 30 minutes, and see that its memory does not grow. MINUTES chooses how long.
 	SIMBERT_SOAK_MINUTES=$(or $(MINUTES),30) SIMBERT_SOAK_RESULTS=$(CURDIR)/benches/serve/results \
-		$(CARGO) test --release --locked --test load -- --ignored --exact --nocapture soak::memory_files_and_threads_stay_bounded_at_full_load
+		$(CARGO) test --release --locked --test load -- --exact --nocapture soak::memory_files_and_threads_stay_bounded_at_full_load
 
 target/peers: benches/peers/requirements.txt
 	python3 -m venv $@

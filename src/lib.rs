@@ -20,8 +20,10 @@
 //! | [`model`] | the network in candle, the UniLM mask, weights in and out |
 //! | [`text`] | tokenizer, truncation, pairs, batches |
 //! | [`metrics`] | pure functions: Spearman, recall, reciprocal rank |
+//! | [`allocator`] | what becomes of freed memory |
 //! | [`error`] | one error enum |
 
+pub mod allocator;
 pub mod cli;
 pub mod engine;
 pub mod error;

@@ -15,9 +15,9 @@ use super::report::{Report, StepReport};
 use super::step::{Losses, Step};
 use super::teacher::Teacher;
 use super::{AdamW, Checkpoint, Settings, learning_rate, losses, samples};
-use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights, ops};
+use crate::model::{Bert, Config, Dropout, ModelDirectory, Precision, Weights};
 use crate::text::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, allocator};
 
 /// What to do with the checkpoint of an earlier run in the same folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Trainer {
     /// A step fails or a file cannot be written.
     pub fn run(mut self, last: Option<u64>, mut tell: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
         let started = std::mem::take(&mut self.started);
-        ops::keep_freed_memory();
+        allocator::keep_freed();
         let ((groups, excluded), parameters) = (self.batches.sizes(), self.network.weights().count());
         tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
         let last = last.map_or(self.settings.optimizer.steps, |last| last.min(self.settings.optimizer.steps));

@@ -80,7 +80,6 @@ async fn fill(process: &Process) {
 }
 
 #[tokio::test]
-#[ignore = "takes the machine for as long as it is told; `make soak` runs it"]
 async fn memory_files_and_threads_stay_bounded_at_full_load() {
     let _turn = TURN.lock().await;
     if !Path::new("/proc/self/status").exists() {

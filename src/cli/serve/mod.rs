@@ -20,6 +20,7 @@ pub(super) use self::signals::stop_signal;
 use super::config::Settings;
 use super::log::LogArgs;
 use super::{DataArgs, ModelArgs};
+use crate::allocator;
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions, TlsFiles};
 
@@ -79,6 +80,7 @@ impl Serve {
             print!("{settings}");
             return Ok(());
         }
+        allocator::return_freed();
         let runtime = runtime(self.model.threads())?;
         let traces = {
             let _connections = runtime.enter();

@@ -15,20 +15,6 @@ pub(super) fn serves(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.dtype() == DType::F32
 }
 
-/// Makes the allocator keep what is freed, for the whole process and for good.
-///
-/// The tensors of a training step are freed and asked for again at each step, hundreds of megabytes of them. glibc would
-/// hand the large ones back to the kernel, which clears every page of them anew: tens of thousands of page faults a
-/// step. Does nothing where the allocator is another.
-pub fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: `mallopt` only stores settings, under the allocator's own lock.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
-    }
-}
-
 /// Rows of `width` numbers per task of parallel work, at least one.
 pub(super) fn rows_per_task(width: usize) -> usize {
     (TASK_SIZE / width.max(1)).max(1)

@@ -36,7 +36,6 @@ pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gathered::{Tokens, attend};
 pub use gelu::{bias_gelu, gelu};
-pub use host::keep_freed_memory;
 pub use layer_norm::{dropout_residual_layer_norm, layer_norm, residual_layer_norm};
 pub use linear::{linear, project};
 pub use tied_cross_entropy::tied_cross_entropy;
