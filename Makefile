@@ -75,7 +75,7 @@ fuzz: ## Fuzz every parser for SECONDS (60) each. What is found lies in fuzz/art
 	cp -n Cargo.lock fuzz/
 	for target in $(or $(TARGETS),$(FUZZ_TARGETS)); do \
 		mkdir -p fuzz/found/$$target && $(CARGO) +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- \
-			-max_total_time=$(or $(SECONDS),60) -rss_limit_mb=2048 -timeout=20 -max_len=65536 || exit 1; \
+			-max_total_time=$(or $(SECONDS),60) -rss_limit_mb=2048 -timeout=120 -max_len=65536 || exit 1; \
 	done
 
 FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))

@@ -1,5 +1,7 @@
 //! Parquet: flat columns, read row by row.
 
+mod pages;
+
 use std::cell::Cell;
 use std::io;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -12,6 +14,7 @@ use ::parquet::record::reader::RowIter;
 use ::parquet::record::{Field, Row};
 use ::parquet::schema::types::Type;
 
+use self::pages::CheckedFile;
 use super::super::MetadataValue;
 use super::table::{Column, columns};
 use super::{Fields, Rows};
@@ -51,7 +54,7 @@ impl ParquetRows {
             for (field, column) in fields.iter().zip(&columns) {
                 check(field, column).map_err(invalid)?;
             }
-            let rows_of = RowIter::from_file_into(Box::new(reader));
+            let rows_of = RowIter::from_file_into(Box::new(CheckedFile(reader)));
             Ok(Self { rows: rows_of, columns, row: 0, progress: Progress { bytes, rows, read } })
         })
     }
