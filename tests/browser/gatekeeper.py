@@ -17,7 +17,7 @@ class Gatekeeper(ThreadingHTTPServer):
         self.upstream = upstream
         #: Calls that are told, from now on, that the server is busy.
         self.busy = 0
-        #: Nobody answers.
+        #: Nobody answers calls; the page itself still comes.
         self.down = False
         #: A text whose call is refused as a bad one.
         self.refused: str | None = None
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
-        if self.server.down:
+        if self.server.down and self.path.startswith("/v1/"):
             self.close_connection = True
             return
         verdict = self.server.verdict(self.path, body)
