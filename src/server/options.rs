@@ -8,9 +8,8 @@ use super::limits::Limits;
 use super::{TlsFiles, http, proto};
 use crate::{Error, Result};
 
-/// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches. With half as
-/// many a server answers 7 (int8) to 13 % (f32) fewer searches (`make bench-serve BENCH_SERVE="--parts bare --serve '--max-concurrent 32'"`).
-const CALLS_PER_CORE: u32 = 32;
+/// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches.
+const CALLS_PER_CORE: u32 = 16;
 
 /// Where and how a server serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +66,7 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// Loopback, no HTTP, thirty-two running calls for each core, 16 MiB messages.
+    /// Loopback, no HTTP, sixteen running calls for each core, 16 MiB messages.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self {

@@ -74,7 +74,7 @@ limit_args! {
 /// What all callers may have together.
 #[derive(Args, Debug, Clone)]
 pub(super) struct LimitArgs {
-    /// Calls that run at once and share the encoder's batches; thirty-two for each core when absent.
+    /// Calls that run at once and share the encoder's batches; sixteen for each core when absent.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
     max_concurrent: Option<u32>,
     /// Calls that may wait for their turn; more are turned away.
