@@ -95,8 +95,8 @@ pub(super) struct Catalogue {
     ids: BTreeMap<QuestionId, u32>,
     live: RoaringBitmap,
     faqs: HashMap<Arc<str>, RoaringBitmap>,
-    /// By internal id; these are dense.
-    faq_of: Vec<Option<Arc<str>>>,
+    /// Of live questions alone: each rewriting of a question gives it a new internal id.
+    faq_of: HashMap<u32, Arc<str>>,
     metadata: HashMap<String, Values>,
 }
 
@@ -125,7 +125,7 @@ impl Catalogue {
 
     /// Which FAQ a question phrases.
     pub(super) fn faq_of(&self, internal: u32) -> Option<&Arc<str>> {
-        self.faq_of.get(internal as usize)?.as_ref()
+        self.faq_of.get(&internal)
     }
 
     /// Up to `limit` questions in the order of their ids, after `after`.
@@ -178,11 +178,7 @@ impl Catalogue {
             let known = self.faqs.get_key_value(faq_id).map(|(key, _)| Arc::clone(key));
             let faq_id = known.unwrap_or_else(|| Arc::from(faq_id));
             self.faqs.entry(Arc::clone(&faq_id)).or_default().insert(internal);
-            let place = internal as usize;
-            if self.faq_of.len() <= place {
-                self.faq_of.resize(place + 1, None);
-            }
-            self.faq_of[place] = Some(faq_id);
+            self.faq_of.insert(internal, faq_id);
         }
         for (key, value) in metadata {
             match self.metadata.get_mut(key) {
@@ -198,7 +194,7 @@ impl Catalogue {
             self.ids.remove(&question.id);
         }
         self.live.remove(internal);
-        if let Some(faq_id) = self.faq_of.get_mut(internal as usize).and_then(Option::take)
+        if let Some(faq_id) = self.faq_of.remove(&internal)
             && let Some(ids) = self.faqs.get_mut(&faq_id)
         {
             ids.remove(internal);
@@ -375,7 +371,7 @@ mod tests {
             for (internal, question) in held.values() {
                 catalogue.remove(*internal, question);
             }
-            prop_assert!(catalogue.metadata.is_empty() && catalogue.faqs.is_empty() && catalogue.faq_of.iter().all(Option::is_none));
+            prop_assert!(catalogue.metadata.is_empty() && catalogue.faqs.is_empty() && catalogue.faq_of.is_empty());
         }
     }
 
