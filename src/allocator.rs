@@ -20,7 +20,7 @@ pub fn keep_freed() {
 /// A server's threads, which are many, free what others have asked for, of all sizes. By itself glibc gives each of up to
 /// eight threads for each core a heap of its own, and stops giving back whatever is not larger than all that was freed
 /// so far: the heaps fill with holes. With a heap for each core and a bound that stays, a server under load holds a
-/// quarter less (`make soak`).
+/// fifth less (`make soak`).
 pub fn return_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
