@@ -25,7 +25,8 @@ pub(super) fn run(
     let mut queued = |text: &String| timed(|| encoder.encode(std::slice::from_ref(text)));
     let mut direct = |text: &String| timed(|| direct.encode(text));
     for text in texts.iter().cycle().take(WARM_UP) {
-        (queued(text)?, direct(text)?);
+        queued(text)?;
+        direct(text)?;
     }
     let mut alone = texts.iter().map(&mut queued).collect::<anyhow::Result<Vec<f64>>>()?;
     let (mut bare, mut ratios) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
