@@ -26,7 +26,10 @@ pub fn sessions(
     let environment = library::environment(options.onnxruntime.as_deref())?;
     let (file, wanted) = stored(graph)?;
     let weights = SharedWeights::of(&file)?;
+    // ONNX Runtime adds the domain of our operators to a list of the process's, and fails where two sessions do so at once.
+    static OPENING: Mutex<()> = Mutex::new(());
     let open = || {
+        let _alone = OPENING.lock();
         let action = || format!("open `{}`", graph.display());
         let mut builder = Session::builder(&environment).map_err(failed(action()))?;
         builder = builder.with_intra_threads(threads).map_err(failed(action()))?;

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
 use simbert::Error;
@@ -51,6 +52,18 @@ fn fill(ballast: &Path) {
     let (length, mut left) = (file.metadata().unwrap().len(), found.f_bavail * found.f_frsize);
     while left > 0 && rustix::fs::fallocate(&file, FallocateFlags::empty(), length, left).is_err() {
         left /= 2;
+    }
+}
+
+/// Removes `ballast`, and waits until its room is there: some file systems free it only with their next commit.
+fn empty(ballast: &Path) {
+    let size = fs::metadata(ballast).unwrap().len();
+    fs::remove_file(ballast).unwrap();
+    let room = || rustix::fs::statvfs(ballast.parent().unwrap()).map(|found| found.f_bavail * found.f_frsize).unwrap();
+    let started = Instant::now();
+    while room() < size / 2 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{} bytes of {size} came free", room());
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -103,7 +116,7 @@ fn after_a_write_that_failed_the_next_one_opens_the_bank_anew() {
         // As long as the disk is full the bank stays as it is, and says why.
         let full = bank.upsert(vec![question("new", "怎么退款")]).unwrap_err();
         assert!(matches!(full, Error::DiskFull { .. }), "{full}");
-        fs::remove_file(&ballast).unwrap();
+        empty(&ballast);
         assert_eq!(bank.upsert(vec![question("new", "怎么退款")]).unwrap().inserted, 1);
         assert_eq!(bank.search(&SearchRequest::text(wording(7), 3)).unwrap().hits.len(), 3);
         drop(end);
