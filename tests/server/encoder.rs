@@ -73,6 +73,8 @@ pub const ENDLESS: &str = "an endless text";
 /// Appends endings to the question, as many as there are samples.
 #[derive(Default)]
 pub struct FakeWriter {
+    /// How often it began to write without end.
+    pub begun: Arc<AtomicUsize>,
     /// How often it stopped since nobody waited.
     pub stopped: Arc<AtomicUsize>,
 }
@@ -80,6 +82,7 @@ pub struct FakeWriter {
 impl QuestionWriter for FakeWriter {
     fn write(&self, request: &GenerateRequest) -> Result<(Vec<Paraphrase>, Timings)> {
         if request.text == ENDLESS {
+            self.begun.fetch_add(1, Ordering::SeqCst);
             while waited_for() {
                 std::thread::sleep(Duration::from_millis(1));
             }

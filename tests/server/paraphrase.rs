@@ -1,6 +1,6 @@
 //! Similar questions for many texts, and work that nobody waits for.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use simbert::server::proto::{self, GenerateManyRequest, GenerateManyResponse};
@@ -24,11 +24,20 @@ fn many(texts: &[&str]) -> GenerateManyRequest {
     GenerateManyRequest { texts: texts.iter().map(|&text| text.to_owned()).collect(), k: Some(2), ..Default::default() }
 }
 
+/// Waits until the writer has begun what has no end so often.
+async fn begun(writer: &FakeWriter, times: usize) {
+    reached(&writer.begun, times, "the writing does not begin").await;
+}
+
 /// Waits until the writer was told to stop so often.
 async fn stopped(writer: &FakeWriter, times: usize) {
+    reached(&writer.stopped, times, "the writing goes on for nobody").await;
+}
+
+async fn reached(count: &AtomicUsize, times: usize, otherwise: &str) {
     let started = Instant::now();
-    while writer.stopped.load(Ordering::SeqCst) < times {
-        assert!(started.elapsed() < Duration::from_secs(10), "the writing goes on for nobody");
+    while count.load(Ordering::SeqCst) < times {
+        assert!(started.elapsed() < Duration::from_secs(10), "{otherwise}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -79,38 +88,43 @@ async fn a_model_that_cannot_write_ends_the_stream() {
 #[tokio::test]
 async fn writing_stops_when_the_caller_leaves() {
     let writer = FakeWriter::default();
-    let eye = FakeWriter { stopped: writer.stopped.clone() };
+    let eye = FakeWriter { begun: writer.begun.clone(), stopped: writer.stopped.clone() };
     let mut served = Served::with_questions().await.with_the_writer(writer).await;
     let endless = proto::GenerateRequest { text: ENDLESS.to_owned(), ..Default::default() };
-    let call = served.client.paraphrases.generate(endless);
-    assert!(tokio::time::timeout(Duration::from_millis(400), call).await.is_err());
+    tokio::select! {
+        answer = served.client.paraphrases.generate(endless) => panic!("{answer:?}"),
+        () = begun(&eye, 1) => {}
+    }
     stopped(&eye, 1).await;
 
     let mut replies = served.client.paraphrases.generate_many(many(&["问", ENDLESS])).await.unwrap().into_inner();
     assert_eq!(replies.message().await.unwrap().unwrap().position, 0);
+    begun(&eye, 2).await;
     drop(replies);
     stopped(&eye, 2).await;
 
     let expand =
         proto::ExpandedSearchRequest { bank: "faq".to_owned(), text: ENDLESS.to_owned(), ..Default::default() };
-    let call = served.client.search.expanded_search(expand);
-    assert!(tokio::time::timeout(Duration::from_millis(400), call).await.is_err());
+    tokio::select! {
+        answer = served.client.search.expanded_search(expand) => panic!("{answer:?}"),
+        () = begun(&eye, 3) => {}
+    }
     stopped(&eye, 3).await;
 }
 
 #[tokio::test]
 async fn writing_stops_at_the_deadline() {
     let writer = FakeWriter::default();
-    let eye = FakeWriter { stopped: writer.stopped.clone() };
+    let eye = FakeWriter { begun: writer.begun.clone(), stopped: writer.stopped.clone() };
     let mut served = Served::with_questions().await.with_the_writer(writer).await;
     let mut request = Request::new(proto::GenerateRequest { text: ENDLESS.to_owned(), ..Default::default() });
-    request.set_timeout(Duration::from_millis(100));
+    request.set_timeout(Duration::from_millis(500));
     let status = served.client.paraphrases.generate(request).await.unwrap_err();
     assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status}");
     stopped(&eye, 1).await;
 
     let mut request = Request::new(many(&["问", ENDLESS]));
-    request.set_timeout(Duration::from_millis(100));
+    request.set_timeout(Duration::from_millis(500));
     let (_, end) = drain(served.client.paraphrases.generate_many(request).await.unwrap().into_inner()).await;
     let status = end.unwrap_err();
     assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status}");
