@@ -189,10 +189,12 @@ def main() -> None:
     args.results.mkdir(parents=True, exist_ok=True)
     table, ratios = [], {}
     for arithmetic in args.arithmetics.split(","):
+        loaded = "load" in args.parts and arithmetic == "int8"
+        if not (loaded or "bare" in args.parts):
+            continue
         program = Program(args.simbert, args.model, arithmetic)
         data, queries = prepare(args, program)
-        loaded = "load" in args.parts and arithmetic == "int8"
-        if args.prepare or not (loaded or "bare" in args.parts):
+        if args.prepare:
             continue
         with tempfile.TemporaryDirectory(dir=args.cache) as copy:
             shutil.copytree(data, Path(copy) / "data")

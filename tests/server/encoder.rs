@@ -70,8 +70,8 @@ impl SentenceEncoder for FakeEncoder {
 /// A text that is written on and on, until nobody waits any more.
 pub const ENDLESS: &str = "an endless text";
 
-/// Appends endings to the question, as many as there are samples.
-#[derive(Default)]
+/// Appends endings to the question, as many as there are samples. Clones count together.
+#[derive(Default, Clone)]
 pub struct FakeWriter {
     /// How often it began to write without end.
     pub begun: Arc<AtomicUsize>,

@@ -88,7 +88,7 @@ async fn a_model_that_cannot_write_ends_the_stream() {
 #[tokio::test]
 async fn writing_stops_when_the_caller_leaves() {
     let writer = FakeWriter::default();
-    let eye = FakeWriter { begun: writer.begun.clone(), stopped: writer.stopped.clone() };
+    let eye = writer.clone();
     let mut served = Served::with_questions().await.with_the_writer(writer).await;
     let endless = proto::GenerateRequest { text: ENDLESS.to_owned(), ..Default::default() };
     tokio::select! {
@@ -115,7 +115,7 @@ async fn writing_stops_when_the_caller_leaves() {
 #[tokio::test]
 async fn writing_stops_at_the_deadline() {
     let writer = FakeWriter::default();
-    let eye = FakeWriter { begun: writer.begun.clone(), stopped: writer.stopped.clone() };
+    let eye = writer.clone();
     let mut served = Served::with_questions().await.with_the_writer(writer).await;
     let mut request = Request::new(proto::GenerateRequest { text: ENDLESS.to_owned(), ..Default::default() });
     request.set_timeout(Duration::from_millis(500));
