@@ -11,10 +11,13 @@ use assert_cmd::cargo::CommandCargoExt;
 use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use simbert::Error;
 use simbert::generate::{GenerateRequest, Paraphraser, Sampling};
 use simbert::model::{Arithmetic, Bert, Config, ModelDirectory, Pooling, Precision, Weights};
 use simbert::onnx::export;
-use simbert::runtime::{Cache, Decoder, Encoder, Patience, Rows, RuntimeOptions, Slot, while_waited_for};
+use simbert::runtime::{
+    Cache, Decoder, Encoder, Patience, Rows, RuntimeOptions, Slot, Waiter, while_waited_for, while_waiting,
+};
 use simbert::text::{Batch, Tokenizer};
 
 const TOLERANCE: f32 = 1e-4;
@@ -748,6 +751,32 @@ fn nothing_to_encode_gives_nothing() {
     let (_folder, directory, _) = exported(Pooling::Pooler);
     let none: [&str; 0] = [];
     assert!(Encoder::open(&directory, &options()).unwrap().encode(&none).unwrap().vectors.is_empty());
+}
+
+/// Short texts, which are cut at once, and long ones, which are not; known to the cache, and not; more than it is for.
+#[test]
+fn vectors_that_come_later_are_those_that_are_waited_for() {
+    let (_folder, directory, _) = exported(Pooling::Pooler);
+    let encoder = Arc::new(Encoder::open(&directory, &RuntimeOptions { cache_bytes: 1 << 20, ..options() }).unwrap());
+    let long = "天地玄黄".repeat(100);
+    let lists: [Vec<&str>; 5] = [TEXTS.to_vec(), vec![], vec!["宇宙", &long], vec!["地"; 40], TEXTS.to_vec()];
+    let (reply, answers) = std::sync::mpsc::channel();
+    for (place, list) in lists.iter().enumerate() {
+        let (reply, texts) = (reply.clone(), list.iter().map(|&text| text.to_owned()).collect());
+        encoder.encode_later(texts, Waiter::default(), move |encoded| reply.send((place, encoded.unwrap())).unwrap());
+    }
+    for (place, encoded) in answers.iter().take(lists.len()) {
+        assert_eq!(encoded.vectors, encoder.encode(&lists[place]).unwrap().vectors, "list {place}");
+    }
+    let late = Waiter { begin_by: Some(std::time::Instant::now()), ..Waiter::default() };
+    let (refuse, refusals) = std::sync::mpsc::channel();
+    let refused = move |encoded: simbert::Result<_>| refuse.send(encoded.unwrap_err()).unwrap();
+    encoder.encode_later(vec!["律吕调".to_owned(); 40], late.clone(), refused);
+    let refused = refusals.recv().unwrap();
+    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
+    let paraphraser = Paraphraser::new(encoder, Arc::new(Decoder::open(&directory, &options()).unwrap())).unwrap();
+    let refused = while_waiting(late, || paraphraser.generate(&request("宇宙", 1))).unwrap_err();
+    assert!(matches!(refused, Error::Exhausted { .. }), "{refused}");
 }
 
 #[test]

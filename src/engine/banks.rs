@@ -9,11 +9,13 @@ use parking_lot::Mutex;
 
 use super::bank::Model;
 use super::handle::Opening;
-use super::{Bank, BankName, BankSettings, BankStatus, QuestionWriter, SentenceEncoder, Timings};
+use super::{
+    Bank, BankName, BankSettings, BankStatus, OpenBank, QuestionWriter, SentenceEncoder, ThenVectors, Timings, Vectors,
+};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 use crate::index::{HnswSettings, Progress};
 use crate::model::{Arithmetic, Calibration, ModelDirectory};
-use crate::runtime::{CacheUse, Encoder, RuntimeOptions};
+use crate::runtime::{CacheUse, EncodeTimings, Encoded, Encoder, RuntimeOptions, Waiter};
 use crate::store::{BankFacts, Banks, FORMAT};
 use crate::{Error, Result};
 
@@ -176,6 +178,13 @@ impl Engine {
         Ok(bank)
     }
 
+    /// The bank of this name if it can be had at once, without waiting for the disk or for another call.
+    pub fn open_bank(&self, name: &BankName) -> Option<OpenBank> {
+        let slot = self.shared.slots.lock().get(name).cloned()?;
+        let bank = slot.try_lock()?;
+        bank.as_ref()?.at_hand()
+    }
+
     fn slot(&self, name: &BankName) -> Slot {
         Arc::clone(self.shared.slots.lock().entry(name.clone()).or_default())
     }
@@ -250,8 +259,13 @@ impl Engine {
     ///
     /// # Errors
     /// A text cannot be tokenised, or the model fails.
-    pub fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+    pub fn embed(&self, texts: &[String]) -> Result<Vectors> {
         self.shared.model.encoder.encode(texts)
+    }
+
+    /// As [`Engine::embed`], without a thread that waits; see [`SentenceEncoder::encode_later`].
+    pub fn embed_later(&self, texts: Vec<String>, waiter: Waiter, then: ThenVectors) {
+        Arc::clone(&self.shared.model.encoder).encode_later(texts, waiter, then);
     }
 
     /// Similar questions, best first, and how long they took.
@@ -310,7 +324,7 @@ struct NoModel {
 }
 
 impl SentenceEncoder for NoModel {
-    fn encode(&self, _: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
+    fn encode(&self, _: &[String]) -> Result<Vectors> {
         let reason = format!("no model is loaded; load model {}", self.fingerprint);
         Err(Error::Unavailable { what: "encoding".to_owned(), reason })
     }
@@ -323,10 +337,11 @@ impl SentenceEncoder for NoModel {
 }
 
 impl SentenceEncoder for Encoder {
-    fn encode(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
-        let encoded = Self::encode(self, texts)?;
-        let (queue, tokenise, infer) = (encoded.timings.queue, encoded.timings.tokenise, encoded.timings.infer);
-        Ok((encoded.vectors, Timings { queue, tokenise, infer, ..Timings::default() }))
+    fn encode(&self, texts: &[String]) -> Result<Vectors> {
+        Self::encode(self, texts).map(with_timings)
+    }
+    fn encode_later(self: Arc<Self>, texts: Vec<String>, waiter: Waiter, then: ThenVectors) {
+        Self::encode_later(&self, texts, waiter, |encoded| then(encoded.map(with_timings)));
     }
     fn dimension(&self) -> usize {
         Self::dimension(self)
@@ -340,6 +355,11 @@ impl SentenceEncoder for Encoder {
     fn cache(&self) -> CacheUse {
         Self::cache(self)
     }
+}
+
+fn with_timings(encoded: Encoded) -> Vectors {
+    let EncodeTimings { queue, tokenise, infer } = encoded.timings;
+    (encoded.vectors, Timings { queue, tokenise, infer, ..Timings::default() })
 }
 
 impl QuestionWriter for Paraphraser {

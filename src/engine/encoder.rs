@@ -1,17 +1,37 @@
 //! What an engine needs of a model.
 
+use std::sync::Arc;
+
 use super::Timings;
 use crate::Result;
 use crate::generate::{GenerateRequest, Paraphrase};
-use crate::runtime::CacheUse;
+use crate::runtime::{CacheUse, Waiter, while_waited_for};
+
+/// A unit vector for each text, in their order, and how long they took: `[texts][dimension]`.
+pub type Vectors = (Vec<Vec<f32>>, Timings);
+
+/// What is done with vectors, on whatever thread has them. It must not take long: others wait for that thread.
+pub type ThenVectors = Box<dyn FnOnce(Result<Vectors>) + Send>;
 
 /// Turns sentences into vectors.
-pub trait SentenceEncoder: Send + Sync {
-    /// A unit vector for each text, in their order, and how long it took: `[texts][dimension]`.
+pub trait SentenceEncoder: Send + Sync + 'static {
+    /// The vectors of `texts`.
     ///
     /// # Errors
     /// A text cannot be tokenised, or the model fails.
-    fn encode(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)>;
+    fn encode(&self, texts: &[String]) -> Result<Vectors>;
+
+    /// As [`SentenceEncoder::encode`], for a `waiter` that takes no thread: returns soon, and hands the vectors on when
+    /// they are there. Unless an encoder has a better way, each call has a thread of its own.
+    fn encode_later(self: Arc<Self>, texts: Vec<String>, waiter: Waiter, then: ThenVectors) {
+        std::thread::spawn(move || {
+            let encode = || self.encode(&texts);
+            then(match waiter.patience {
+                Some(patience) => while_waited_for(patience, encode),
+                None => encode(),
+            });
+        });
+    }
 
     /// Width of the vectors.
     fn dimension(&self) -> usize;

@@ -30,6 +30,9 @@ pub struct Bank {
     handle: Arc<Handle>,
 }
 
+/// A bank that is in memory, for calls that must not wait for it.
+pub struct OpenBank(pub(super) Arc<Shared>);
+
 /// What all handles of a bank share.
 struct Handle {
     opening: Opening,
@@ -78,6 +81,14 @@ impl Bank {
             State::Closed => {}
         }
         self.reopen()
+    }
+
+    /// The open bank, unless it would have to be waited for.
+    pub(super) fn at_hand(&self) -> Option<OpenBank> {
+        match &*self.handle.state.try_read()? {
+            State::Open(shared) => shared.check_not_deleted().ok().map(|()| OpenBank(Arc::clone(shared))),
+            State::Closed | State::Deleted => None,
+        }
     }
 
     /// The open bank, to write to: opened anew where an earlier write failed.

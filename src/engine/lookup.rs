@@ -10,8 +10,9 @@ use roaring::RoaringBitmap;
 use super::bank::Shared;
 use super::catalogue::Catalogue;
 use super::limits::HITS;
-use super::{Bank, Hit, Query, SearchRequest, SearchResponse, Timings};
+use super::{Bank, Hit, OpenBank, Query, SearchRequest, SearchResponse, Timings, Vectors};
 use crate::index::{Neighbour, VectorIndex, VectorQuery};
+use crate::runtime::Waiter;
 use crate::{Error, Result};
 
 /// How much further each round looks for hits of other FAQs.
@@ -70,13 +71,80 @@ impl Bank {
     /// As [`Bank::search`], for any of the requests.
     pub fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<SearchResponse>> {
         let shared = self.live()?;
-        requests.iter().try_for_each(|request| request.check().and_then(|()| shared.model.check(request)))?;
-        let (vectors, timings) = shared.vectors(requests)?;
+        let texts = shared.texts(requests)?;
+        let encoded = if texts.is_empty() { Vectors::default() } else { shared.model.encoder.encode(&texts)? };
+        shared.search(requests, encoded)
+    }
+}
+
+impl OpenBank {
+    /// As [`Bank::search_batch`], for a `waiter` that takes no thread: returns soon, and hands on, when the vectors are
+    /// there, what ends the search. It is as `then` is in [`SentenceEncoder::encode_later`](super::SentenceEncoder::encode_later).
+    pub fn search_later(
+        self,
+        requests: Vec<SearchRequest>,
+        waiter: Waiter,
+        then: impl FnOnce(Result<EncodedSearch>) + Send + 'static,
+    ) {
+        match self.0.texts(&requests) {
+            Err(error) => then(Err(error)),
+            Ok(texts) if texts.is_empty() => {
+                then(Ok(EncodedSearch { bank: self, requests, vectors: Vectors::default() }))
+            }
+            Ok(texts) => {
+                let encoder = Arc::clone(&self.0.model.encoder);
+                let found = move |vectors: Result<Vectors>| {
+                    then(vectors.map(|vectors| EncodedSearch { bank: self, requests, vectors }))
+                };
+                encoder.encode_later(texts, waiter, Box::new(found));
+            }
+        }
+    }
+}
+
+/// Look-ups whose texts have their vectors.
+pub struct EncodedSearch {
+    bank: OpenBank,
+    requests: Vec<SearchRequest>,
+    vectors: Vectors,
+}
+
+impl EncodedSearch {
+    /// Ends the search; this blocks.
+    ///
+    /// # Errors
+    /// As [`Bank::search_batch`].
+    pub fn search(self) -> Result<Vec<SearchResponse>> {
+        self.bank.0.search(&self.requests, self.vectors)
+    }
+}
+
+impl Shared {
+    /// The texts to encode for `requests`, each of which is checked.
+    fn texts(&self, requests: &[SearchRequest]) -> Result<Vec<String>> {
+        requests.iter().try_for_each(|request| request.check().and_then(|()| self.model.check(request)))?;
+        let texts = requests.iter().filter_map(|request| match &request.query {
+            Query::Text(text) => Some(text.clone()),
+            Query::Vector(_) => None,
+        });
+        let texts: Vec<String> = texts.collect();
+        check_readable(&texts)?;
+        Ok(texts)
+    }
+
+    /// Looks up `requests`; `texts` are the vectors of those that are texts.
+    fn search(&self, requests: &[SearchRequest], (texts, timings): Vectors) -> Result<Vec<SearchResponse>> {
+        let mut texts = texts.into_iter();
+        let vectors = requests.iter().map(|request| match &request.query {
+            Query::Text(_) => texts.next().ok_or_else(|| Error::Internal("a text gave no vector".to_owned())),
+            Query::Vector(vector) => unit(vector, self.index.dimension()),
+        });
+        let vectors = vectors.collect::<Result<Vec<_>>>()?;
         let search = |(request, vector): (&SearchRequest, &Vec<f32>)| {
             let started = Instant::now();
-            let catalogue = shared.catalogue.read();
-            let found = shared.nearest(&catalogue, request, vector)?;
-            let hits = found.iter().map(|found| shared.hit(found)).collect::<Result<_>>()?;
+            let catalogue = self.catalogue.read();
+            let found = self.nearest(&catalogue, request, vector)?;
+            let hits = found.iter().map(|found| self.hit(found)).collect::<Result<_>>()?;
             Ok(SearchResponse { hits, timings: Timings { search: started.elapsed(), ..timings } })
         };
         let _span = tracing::debug_span!("search", queries = requests.len()).entered();
@@ -85,32 +153,9 @@ impl Bank {
             _ => requests.par_iter().zip(&vectors).map(search).collect(),
         }
     }
-}
 
-impl Shared {
-    /// A unit vector for each request; all texts in one go.
-    fn vectors(&self, requests: &[SearchRequest]) -> Result<(Vec<Vec<f32>>, Timings)> {
-        let texts = requests.iter().filter_map(|request| match &request.query {
-            Query::Text(text) => Some(text.clone()),
-            Query::Vector(_) => None,
-        });
-        let texts: Vec<String> = texts.collect();
-        let (vectors, timings) = self.encode_queries(&texts)?;
-        let mut vectors = vectors.into_iter();
-        let all = requests.iter().map(|request| match &request.query {
-            Query::Text(_) => vectors.next().ok_or_else(|| Error::Internal("a text gave no vector".to_owned())),
-            Query::Vector(vector) => unit(vector, self.index.dimension()),
-        });
-        Ok((all.collect::<Result<_>>()?, timings))
-    }
-
-    pub(super) fn encode_queries(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
-        if texts.is_empty() {
-            return Ok((Vec::new(), Timings::default()));
-        }
-        if texts.iter().any(|text| text.trim().is_empty()) {
-            return Err(Error::invalid("query", "a text with something to read", "blanks"));
-        }
+    pub(super) fn encode_queries(&self, texts: &[String]) -> Result<Vectors> {
+        check_readable(texts)?;
         self.model.encoder.encode(texts)
     }
 
@@ -157,6 +202,14 @@ impl Shared {
         let score = found.score.clamp(-1.0, 1.0); // rounding
         Ok(Hit { question, score, probability: self.model.probability(score), rank_score: score, phrase: None })
     }
+}
+
+/// Refuses a query of blanks.
+fn check_readable(texts: &[String]) -> Result<()> {
+    if texts.iter().any(|text| text.trim().is_empty()) {
+        return Err(Error::invalid("query", "a text with something to read", "blanks"));
+    }
+    Ok(())
 }
 
 /// The vector of length 1 in the direction of `vector`.

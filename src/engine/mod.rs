@@ -37,12 +37,13 @@ mod write;
 
 pub use bank::{BankSettings, BankStatus};
 pub use banks::{Engine, EngineOptions};
-pub use encoder::{QuestionWriter, SentenceEncoder};
+pub use encoder::{QuestionWriter, SentenceEncoder, ThenVectors, Vectors};
 pub(crate) use expand::{DEEPER, fuse};
 pub use files::BankFiles;
 pub use filter::FILTER_SYNTAX;
-pub use handle::Bank;
+pub use handle::{Bank, OpenBank};
 pub use import::{QuestionFile, QuestionFormat};
+pub use lookup::EncodedSearch;
 pub(crate) use lookup::together;
 pub use map::{BankMap, MapPoint, MapRequest, NearDuplicate};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Sampling;
 use super::draft::Draft;
-use crate::runtime::{Cache, Decoder, Patience, Rows, patience, waited_for};
+use crate::runtime::{Cache, Decoder, Rows, Waiter, begun, waiter};
 use crate::text::{SpecialIds, Tokenizer};
 use crate::{Error, Result};
 
@@ -20,6 +20,9 @@ use crate::{Error, Result};
 const ROWS: usize = 128;
 /// An idle writer keeps a cache of so many slots at most: what a request of some 300 samples takes.
 const IDLE_SLOTS: usize = 1024;
+
+/// What a request waits for.
+const WHAT: &str = "the writing";
 
 /// What the samples of one request wrote: the ids of each, without the closing `[SEP]`.
 type Targets = Vec<Vec<u32>>;
@@ -47,7 +50,9 @@ struct QueueState {
 
 struct Job {
     draft: Draft,
-    patience: Option<Patience>,
+    waiter: Waiter,
+    /// Whether it was part of a step.
+    begun: bool,
     reply: mpsc::SyncSender<Result<Targets>>,
 }
 
@@ -93,14 +98,14 @@ impl Writer {
             let expected = "0, since this model's tokenizer has no piece for what is masked";
             return Err(Error::invalid("mask_source", expected, sampling.mask_source));
         }
-        if !waited_for() {
-            return Err(abandoned());
-        }
+        waiter().check(WHAT, false)?;
         let (reply, answer) = mpsc::sync_channel(1);
         let draft = Draft::new(source, sampling, &self.banned, self.special.sep, self.special.mask);
-        self.queue.state.lock().jobs.push_back(Job { draft, patience: patience(), reply });
+        self.queue.state.lock().jobs.push_back(Job { draft, waiter: waiter(), begun: false, reply });
         self.queue.arrived.notify_one();
-        answer.recv().map_err(|_| Error::Internal("the writer's thread has ended".to_owned()))?
+        let targets = answer.recv().map_err(|_| Error::Internal("the writer's thread has ended".to_owned()))?;
+        begun();
+        targets
     }
 }
 
@@ -158,10 +163,13 @@ fn write(queue: &Queue, decoder: &Decoder) {
     let mut cache = decoder.cache();
     let mut jobs: VecDeque<Job> = VecDeque::new();
     while queue.admit(&mut jobs) {
-        for job in std::mem::take(&mut jobs) {
-            match job.patience.as_ref().is_none_or(|waited_for| waited_for()) {
-                true => jobs.push_back(job),
-                false => job.end(&mut cache, Err(abandoned())),
+        for mut job in std::mem::take(&mut jobs) {
+            match job.waiter.check(WHAT, job.begun) {
+                Ok(()) => {
+                    job.begun = true;
+                    jobs.push_back(job);
+                }
+                Err(reason) => job.end(&mut cache, Err(reason)),
             }
         }
         if let Err(error) = step(decoder, &mut cache, &mut jobs) {
@@ -203,10 +211,6 @@ fn step(decoder: &Decoder, cache: &mut Cache, jobs: &mut VecDeque<Job>) -> Resul
         job.draft.draw(cache, logits.by_ref().take(asked));
     }
     Ok(())
-}
-
-fn abandoned() -> Error {
-    Error::Cancelled { what: "the writing".to_owned() }
 }
 
 impl Job {

@@ -1,17 +1,17 @@
 //! The threads that run the network, each with a session of its own, and the queue that they take batches from.
 //!
 //! A free thread takes what there is at once, so a lone caller waits for nobody; what comes while all are busy shares
-//! the next batches. The queue has no bound of its own: a caller waits for its vectors before it can ask again, so it
-//! holds what the callers hold, and these are counted where they come in (the server's gate).
+//! the next batches. The queue has no bound of its own: it holds what the callers hold, and these are counted where they
+//! come in (the server's gate).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::call::{Answer, Call};
-use super::patience;
+use super::call::{Answer, Call, Then};
+use super::patience::{Waiter, begun, waiter};
 use super::queue::{Batch, Queue};
 use crate::{Error, Result};
 
@@ -54,16 +54,25 @@ impl Batcher {
     /// Vectors of `rows`, for whom this thread works for.
     ///
     /// # Errors
-    /// The network fails, or nobody waits any more.
-    pub fn encode(&self, rows: Vec<Vec<u32>>) -> Result<Answer> {
-        let call = Arc::new(Call::new(rows, patience::patience()));
-        if !call.rows.is_empty() {
-            if let Some(queue) = &mut *self.shared.queue.lock() {
-                queue.push(Arc::clone(&call));
-            }
-            self.shared.arrived.notify_one();
+    /// The network fails, nobody waits any more, or it does not begin in time.
+    pub fn encode(&self, rows: Vec<Vec<u32>>) -> Answer {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.submit(rows, waiter(), Box::new(move |answer| _ = reply.send(answer)));
+        let answer = answer.recv().map_err(|_| Error::Internal("an encoding was not answered".to_owned()))?;
+        begun();
+        answer
+    }
+
+    /// Puts `rows` into the queue, and returns.
+    pub fn submit(&self, rows: Vec<Vec<u32>>, waiter: Waiter, then: Then) {
+        if rows.is_empty() {
+            return then(Ok(Default::default()));
         }
-        call.wait()
+        let call = Arc::new(Call::new(rows, waiter, then));
+        if let Some(queue) = &mut *self.shared.queue.lock() {
+            queue.push(call);
+        }
+        self.shared.arrived.notify_one();
     }
 
     /// Sentences that no batch has taken yet.
@@ -74,9 +83,11 @@ impl Batcher {
 
 impl Drop for Batcher {
     fn drop(&mut self) {
-        *self.shared.queue.lock() = None; // nobody waits: whoever did would borrow this
+        let cancelled = self.shared.queue.lock().take();
+        drop(cancelled); // without the lock: callers hear of it
         self.shared.arrived.notify_all();
-        for thread in self.threads.drain(..) {
+        let this = std::thread::current().id(); // it is one of them where the last to need the encoder was an answer
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != this) {
             let _ = thread.join(); // its panics are caught
         }
     }
@@ -129,7 +140,6 @@ fn again(error: &Error) -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::sync::mpsc;
 
     use super::*;
     use crate::runtime::while_waited_for;
@@ -189,6 +199,66 @@ mod tests {
             assert!(first.join().unwrap().is_ok());
             assert!(matches!(second.join().unwrap(), Err(Error::Cancelled { .. })));
         });
+    }
+
+    #[test]
+    fn what_has_not_begun_in_time_is_refused_and_what_has_is_not() {
+        let (go, held) = mpsc::channel();
+        let batcher = Batcher::start(vec![held_up(held)], 4).unwrap();
+        let (reply, answers) = mpsc::channel();
+        let submit = |rows: Vec<Vec<u32>>| {
+            let (reply, name) = (reply.clone(), rows[0][0]);
+            let begin_by = Some(std::time::Instant::now() + std::time::Duration::from_millis(30));
+            let then = move |answer: Answer| reply.send((name, answer.map(|(vectors, ..)| vectors.len()))).unwrap();
+            batcher.submit(rows, Waiter { patience: None, begin_by }, Box::new(then));
+        };
+        submit(vec![vec![1; 4]; 2]); // two batches
+        while batcher.queued() > 1 {
+            std::thread::yield_now();
+        }
+        submit(vec![vec![2; 4]]);
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        go.send(()).unwrap();
+        let (name, refused) = answers.recv().unwrap();
+        assert!(name == 2 && matches!(refused, Err(Error::Exhausted { .. })), "{refused:?}");
+        go.send(()).unwrap();
+        assert!(matches!(answers.recv().unwrap(), (1, Ok(2))));
+    }
+
+    #[test]
+    fn an_answer_may_be_the_last_to_hold_the_encoder() {
+        let (go, held) = mpsc::channel();
+        let batcher = Arc::new(Batcher::start(vec![held_up(held)], 4).unwrap());
+        let (reply, answers) = mpsc::channel();
+        let last = Arc::clone(&batcher);
+        let then = move |answer: Answer| {
+            drop(last);
+            reply.send(answer.is_ok()).unwrap();
+        };
+        batcher.submit(vec![vec![1; 4]], Waiter::default(), Box::new(then));
+        drop(batcher);
+        go.send(()).unwrap();
+        assert!(answers.recv().unwrap());
+    }
+
+    #[test]
+    fn what_waits_when_it_is_closed_is_cancelled() {
+        let (go, held) = mpsc::channel();
+        let batcher = Batcher::start(vec![held_up(held)], 4).unwrap();
+        let (reply, answers) = mpsc::channel();
+        for name in [1, 2] {
+            let reply = reply.clone();
+            let then = move |answer: Answer| reply.send((name, answer.map(drop))).unwrap();
+            batcher.submit(vec![vec![name; 4]], Waiter::default(), Box::new(then));
+            while batcher.queued() > name as usize - 1 {
+                std::thread::yield_now();
+            }
+        }
+        let closing = std::thread::spawn(move || drop(batcher));
+        assert!(matches!(answers.recv().unwrap(), (2, Err(Error::Cancelled { .. }))));
+        go.send(()).unwrap();
+        assert!(matches!(answers.recv().unwrap(), (1, Ok(()))));
+        closing.join().unwrap();
     }
 
     #[test]

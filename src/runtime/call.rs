@@ -1,20 +1,29 @@
 //! One caller's sentences on their way through the network.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::patience::Patience;
+use super::patience::Waiter;
 use crate::{Error, Result};
+
+/// What a call waits for.
+const WHAT: &str = "the encoding";
+
+/// The vectors of a call, how long it waited, and how long it ran.
+pub(super) type Answer = Result<(Vec<Vec<f32>>, Duration, Duration)>;
+
+/// What is done with the answer, on whatever thread has it; it must not take long.
+pub(super) type Then = Box<dyn FnOnce(Answer) + Send>;
 
 /// Sentences that one caller waits for.
 pub(super) struct Call {
     /// Ids of each sentence.
     pub rows: Vec<Vec<u32>>,
-    patience: Option<Patience>,
+    waiter: Waiter,
     entered: Instant,
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 struct State {
@@ -23,25 +32,24 @@ struct State {
     left: usize,
     /// When the first batch began.
     started: Option<Instant>,
-    failure: Option<Error>,
+    /// None once it is answered.
+    then: Option<Then>,
 }
 
-/// The vectors of a call, how long it waited, and how long it ran.
-pub(super) type Answer = (Vec<Vec<f32>>, Duration, Duration);
-
 impl Call {
-    pub fn new(rows: Vec<Vec<u32>>, patience: Option<Patience>) -> Self {
+    pub fn new(rows: Vec<Vec<u32>>, waiter: Waiter, then: Then) -> Self {
         let (left, vectors) = (rows.len(), vec![Vec::new(); rows.len()]);
-        let state = Mutex::new(State { vectors, left, started: None, failure: None });
-        Self { rows, patience, entered: Instant::now(), state, changed: Condvar::new() }
+        let state = Mutex::new(State { vectors, left, started: None, then: Some(then) });
+        Self { rows, waiter, entered: Instant::now(), state }
     }
 
-    /// Whether it has failed or nobody waits for it; it is failed then.
+    /// Whether it has failed, nobody waits for it, or it waited for too long; it is failed then.
     pub fn is_abandoned(&self) -> bool {
-        if self.patience.as_ref().is_some_and(|waited_for| !waited_for()) {
-            self.fail(Error::Cancelled { what: "the encoding".to_owned() });
+        let begun = self.state.lock().started.is_some();
+        if let Err(reason) = self.waiter.check(WHAT, begun) {
+            self.fail(reason);
         }
-        self.state.lock().failure.is_some()
+        self.state.lock().then.is_none()
     }
 
     /// Notes that a batch with some of its rows begins.
@@ -49,36 +57,37 @@ impl Call {
         self.state.lock().started.get_or_insert_with(Instant::now);
     }
 
+    /// Puts the vector of a row; the last of them is the answer.
     pub fn put(&self, row: usize, vector: Vec<f32>) {
         let mut state = self.state.lock();
         state.vectors[row] = vector;
         state.left -= 1;
-        if state.left == 0 {
-            self.changed.notify_one();
+        if state.left > 0 {
+            return;
         }
+        let (then, vectors) = (state.then.take(), std::mem::take(&mut state.vectors));
+        let queue = state.started.map_or(Duration::ZERO, |started| started - self.entered);
+        drop(state);
+        answer(then, Ok((vectors, queue, self.entered.elapsed().saturating_sub(queue))));
     }
 
     /// Gives up; the first reason counts.
     pub fn fail(&self, reason: Error) {
-        self.state.lock().failure.get_or_insert(reason);
-        self.changed.notify_one();
+        let then = self.state.lock().then.take();
+        answer(then, Err(reason));
     }
+}
 
-    /// Waits until all rows have vectors.
-    ///
-    /// # Errors
-    /// A batch failed, or nobody waits any more.
-    pub fn wait(&self) -> Result<Answer> {
-        let mut state = self.state.lock();
-        while state.left > 0 && state.failure.is_none() {
-            self.changed.wait(&mut state);
-        }
-        if let Some(failure) = state.failure.take() {
-            // Rows of it may still be in the queue, which is to see that they are no longer wanted.
-            state.failure = Some(Error::Cancelled { what: "the encoding".to_owned() });
-            return Err(failure);
-        }
-        let queue = state.started.map_or(Duration::ZERO, |started| started - self.entered);
-        Ok((std::mem::take(&mut state.vectors), queue, self.entered.elapsed().saturating_sub(queue)))
+impl Drop for Call {
+    fn drop(&mut self) {
+        let closed = Error::Cancelled { what: WHAT.to_owned() };
+        answer(self.state.get_mut().then.take(), Err(closed)); // by who closed the queue
+    }
+}
+
+/// Panics of the caller's are not to end the thread that all callers need.
+fn answer(then: Option<Then>, answer: Answer) {
+    if let Some(then) = then {
+        let _ = catch_unwind(AssertUnwindSafe(|| then(answer)));
     }
 }

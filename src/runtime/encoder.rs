@@ -1,28 +1,28 @@
 //! Texts to unit sentence vectors.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use rayon::prelude::*;
+use std::time::Duration;
 
 use super::batcher::Batcher;
+use super::call::Answer;
 use super::network::{Loaded, Network, Reader, load};
 use super::vector_cache::{CacheUse, VectorCache};
 use super::weights::SharedWeights;
-use super::{RuntimeOptions, batcher};
+use super::{RuntimeOptions, Waiter, batcher};
 use crate::model::{Config, ModelDirectory};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
-/// Fewer texts than this are cut by the calling thread alone.
-const TEXTS_PER_THREAD: usize = 32;
 /// Calls of more texts than this pass the cache by: they are files, which would push out what people ask again.
 const CACHED_TEXTS: usize = 32;
+/// Texts of so many bytes are cut by a thread that must not be held up for long: in a tenth of a millisecond.
+const BYTES_AT_ONCE: usize = 512;
 
 /// The encoder half of a model. Callers may share it: what they ask for at the same time is computed together.
 pub struct Encoder {
     batcher: Batcher,
-    cache: VectorCache,
+    cache: Arc<VectorCache>,
     reader: Reader,
     fingerprint: String,
     _weights: Arc<SharedWeights>,
@@ -60,7 +60,7 @@ impl Encoder {
         let Loaded { reader, networks, fingerprint, weights } = load(directory, options, options.for_encoder())?;
         let run = |mut network: Network| Box::new(move |rows: &[&[u32]]| network.run(rows)) as batcher::Network;
         let batcher = Batcher::start(networks.into_iter().map(run).collect(), options.tokens_per_batch)?;
-        let cache = VectorCache::new(options.cache_bytes, reader.config.hidden_size);
+        let cache = Arc::new(VectorCache::new(options.cache_bytes, reader.config.hidden_size));
         Ok(Self { batcher, cache, reader, fingerprint, _weights: weights })
     }
 
@@ -91,21 +91,41 @@ impl Encoder {
     /// The tokenizer refuses a text, ONNX Runtime fails, the model gives a vector that is not finite or has no length,
     /// or nobody waits any more ([`while_waited_for`](super::while_waited_for)).
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Encoded> {
-        let start = Instant::now();
-        let cut = |text: &T| self.reader.cut(text.as_ref());
-        let span = tracing::debug_span!("tokenise", texts = texts.len()).entered();
-        // One query must not wait for another thread to wake up.
-        let ids = if texts.len() < TEXTS_PER_THREAD {
-            texts.iter().map(cut).collect::<Result<Vec<_>>>()?
-        } else {
-            texts.par_iter().with_min_len(TEXTS_PER_THREAD).map(cut).collect::<Result<Vec<_>>>()?
-        };
-        let tokenise = start.elapsed();
-        drop(span);
+        let (sentences, tokenise) = self.reader.cut_all(texts)?;
         let _span = tracing::debug_span!("infer", texts = texts.len()).entered();
-        let (vectors, mut timings) = self.encode_ids(ids)?;
-        timings.tokenise = tokenise;
-        Ok(Encoded { vectors, timings })
+        let (unknown, rest) = self.recall(sentences);
+        rest.complete(self.batcher.encode(unknown), tokenise)
+    }
+
+    /// As [`Encoder::encode`], without waiting for it: `then` gets the vectors on the thread that has them last. All
+    /// callers need that thread, so `then` must not take long.
+    pub fn encode_later(
+        self: &Arc<Self>,
+        texts: Vec<String>,
+        waiter: Waiter,
+        then: impl FnOnce(Result<Encoded>) + Send + 'static,
+    ) {
+        let this = Arc::clone(self);
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let begin = move || match this.reader.cut_all(&texts) {
+            Ok((sentences, tokenise)) => {
+                let span = tracing::debug_span!("infer", texts = texts.len());
+                let (unknown, rest) = this.recall(sentences);
+                let answered = move |answer| {
+                    drop(span);
+                    then(rest.complete(answer, tokenise));
+                };
+                this.batcher.submit(unknown, waiter, Box::new(answered));
+            }
+            Err(error) => then(Err(error)),
+        };
+        if bytes <= BYTES_AT_ONCE {
+            begin();
+        } else {
+            let span = tracing::Span::current();
+            // A panic there would end the process; the caller misses the answer instead.
+            rayon::spawn(move || _ = catch_unwind(AssertUnwindSafe(|| span.in_scope(begin))));
+        }
     }
 
     /// Sentences that wait for a batch.
@@ -118,25 +138,40 @@ impl Encoder {
         self.cache.usage()
     }
 
-    /// Unit vectors of sentences that are cut already; each has 1 to `max_position_embeddings` ids.
-    fn encode_ids(&self, sentences: Vec<Vec<u32>>) -> Result<(Vec<Vec<f32>>, EncodeTimings)> {
+    /// The sentences that the cache does not know, and what makes the whole of their vectors.
+    fn recall(&self, sentences: Vec<Vec<u32>>) -> (Vec<Vec<u32>>, Recalled) {
+        let cache = Arc::clone(&self.cache);
         if sentences.len() > CACHED_TEXTS {
-            let (vectors, queue, infer) = self.batcher.encode(sentences)?;
-            return Ok((vectors, EncodeTimings { queue, infer, ..Default::default() }));
+            return (sentences, Recalled { cache, sentences: Vec::new() });
         }
-        let known: Vec<Option<Vec<f32>>> = sentences.iter().map(|ids| self.cache.get(ids)).collect();
-        let unknown = sentences.iter().zip(&known).filter(|(_, vector)| vector.is_none());
-        let unknown: Vec<Vec<u32>> = unknown.map(|(ids, _)| ids.clone()).collect();
-        let (found, queue, infer) = self.batcher.encode(unknown)?;
+        let known = sentences.into_iter().map(|ids| (cache.get(&ids), ids)).collect::<Vec<_>>();
+        let unknown = known.iter().filter(|(vector, _)| vector.is_none()).map(|(_, ids)| ids.clone()).collect();
+        (unknown, Recalled { sentences: known, cache })
+    }
+}
+
+/// A call's sentences with the vectors that the cache had; none where it was passed by.
+struct Recalled {
+    sentences: Vec<(Option<Vec<f32>>, Vec<u32>)>,
+    cache: Arc<VectorCache>,
+}
+
+impl Recalled {
+    /// Puts the vectors that were not known among those that were.
+    fn complete(self, answer: Answer, tokenise: Duration) -> Result<Encoded> {
+        let (found, queue, infer) = answer?;
+        let timings = EncodeTimings { queue, tokenise, infer };
+        if self.sentences.is_empty() {
+            return Ok(Encoded { vectors: found, timings });
+        }
         let mut found = found.into_iter();
-        let mut encoded = |ids: &[u32]| {
+        let mut encoded = |ids: Vec<u32>| {
             let vector = found.next().unwrap_or_default(); // one for each that was not known
-            self.cache.put(ids, &vector);
+            self.cache.put(&ids, &vector);
             vector
         };
-        let both = sentences.iter().zip(known);
-        let vectors = both.map(|(ids, known)| known.unwrap_or_else(|| encoded(ids))).collect();
-        Ok((vectors, EncodeTimings { queue, infer, ..Default::default() }))
+        let vectors = self.sentences.into_iter().map(|(known, ids)| known.unwrap_or_else(|| encoded(ids))).collect();
+        Ok(Encoded { vectors, timings })
     }
 }
 

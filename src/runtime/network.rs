@@ -1,9 +1,11 @@
 //! The encoder's network over one session, and the reader of its texts.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ort::session::Session;
 use ort::value::TensorRef;
+use rayon::prelude::*;
 
 use super::weights::SharedWeights;
 use super::{RuntimeOptions, failed, pool};
@@ -12,6 +14,8 @@ use crate::onnx::Stamp;
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
+/// Fewer texts than this are cut by the calling thread alone.
+const TEXTS_PER_THREAD: usize = 32;
 /// How far the length of a vector may be from 1.
 const LENGTH_TOLERANCE: f32 = 1e-3;
 
@@ -62,6 +66,23 @@ impl Reader {
             "" => self.tokenizer.sentence(text, self.config.max_tokens),
             prefix => self.tokenizer.sentence(&format!("{prefix}{text}"), self.config.max_tokens),
         }
+    }
+
+    /// The ids of each text, and how long that took.
+    ///
+    /// # Errors
+    /// As for [`Reader::cut`].
+    pub fn cut_all<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<(Vec<Vec<u32>>, Duration)> {
+        let started = Instant::now();
+        let _span = tracing::debug_span!("tokenise", texts = texts.len()).entered();
+        let cut = |text: &T| self.cut(text.as_ref());
+        // One query must not wait for another thread to wake up.
+        let ids = if texts.len() < TEXTS_PER_THREAD {
+            texts.iter().map(cut).collect::<Result<_>>()?
+        } else {
+            texts.par_iter().with_min_len(TEXTS_PER_THREAD).map(cut).collect::<Result<_>>()?
+        };
+        Ok((ids, started.elapsed()))
     }
 }
 

@@ -130,10 +130,12 @@ fn company(lengths: &[usize], place: usize, most: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::Waiter;
     use proptest::prelude::*;
 
     fn call(lengths: &[usize]) -> Arc<Call> {
-        Arc::new(Call::new(lengths.iter().map(|&length| vec![0; length]).collect(), None))
+        let rows = lengths.iter().map(|&length| vec![0; length]).collect();
+        Arc::new(Call::new(rows, Waiter::default(), Box::new(|_| ())))
     }
 
     fn lengths(batch: &Batch) -> Vec<usize> {

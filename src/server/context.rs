@@ -8,13 +8,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 
 use super::access::Caller;
-use super::gate::Gate;
+use super::gate::{Gate, Turn};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::model::Model;
 use super::{ServerOptions, convert, message_size, proto};
-use crate::engine::{Bank, BankName, BankStatus, Engine, Timings};
+use crate::engine::{Bank, BankName, BankStatus, Engine, SearchRequest, SearchResponse, Timings, Vectors};
 use crate::{Error, Result};
+
+/// What writes into banks may have one place in so many.
+const WRITES: u32 = 16;
+/// What the decoder writes may have one place in so many: it is as much work as a hundred searches.
+const GENERATIONS: u32 = 32;
 
 /// The engine behind its gate. Cheap to clone.
 #[derive(Clone)]
@@ -46,7 +51,7 @@ pub(super) struct Context {
 impl Context {
     pub fn new(engine: Engine, options: ServerOptions) -> Self {
         let gate = Gate::new(options.max_concurrent, options.max_waiting, options.max_wait);
-        let (writing, generating) = (gate.fourth(), gate.fourth());
+        let (writing, generating) = (gate.part(WRITES), gate.part(GENERATIONS));
         let streams = Arc::new(Semaphore::new(options.max_streams as usize));
         let transfers = Arc::new(Semaphore::new(options.max_transfers as usize));
         let copying = Gate::new(options.max_transfers, 0, options.max_wait);
@@ -165,6 +170,35 @@ impl Context {
     ) -> Result<(T, Duration), Status> {
         let model = self.model.clone();
         self.gate.run(move || work(&model)).await
+    }
+
+    /// Vectors of `texts`, and how long the call waited for its turn.
+    pub async fn embed(&self, texts: Vec<String>) -> Result<(Vectors, Duration), Status> {
+        let embed = |turn: Turn<_>| {
+            self.model.embed_later(texts, turn.waiter(), Box::new(move |vectors| turn.answer(vectors)));
+        };
+        self.gate.begin(embed).await
+    }
+
+    /// Looks questions up in a bank; returns what was found for each request, and how long the call waited for its turn.
+    ///
+    /// # Errors
+    /// As for [`Context::in_bank`].
+    pub async fn search(
+        &self,
+        caller: &Caller,
+        bank: String,
+        requests: Vec<SearchRequest>,
+    ) -> Result<(Vec<SearchResponse>, Duration), Status> {
+        let (engine, name) = (self.engine.clone(), caller.bank("bank", bank)?);
+        let search = move |turn: Turn<_>| match engine.open_bank(&name) {
+            Some(bank) => bank.search_later(requests, turn.waiter(), |encoded| match encoded {
+                Ok(encoded) => turn.work(|| encoded.search()),
+                Err(error) => turn.answer(Err(error)),
+            }),
+            None => turn.work(move || engine.bank(&name)?.search_batch(&requests)),
+        };
+        self.gate.begin(search).await
     }
 
     /// Runs `work` with a bank; returns its result and how long it waited. See [`Gate::run`].

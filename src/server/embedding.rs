@@ -19,7 +19,7 @@ impl EmbeddingService for Embedding {
         let texts = limits.items("texts", request.into_inner().texts, ITEMS).at("texts")?.into_iter().enumerate();
         let texts = texts.map(|(place, text)| limits.sentence("text", text).at(format!("texts[{place}]")));
         let texts = texts.collect::<Result<Vec<_>, Refused>>()?;
-        let ((vectors, timings), waited) = self.0.in_model(move |model| model.embed(&texts)).await?;
+        let ((vectors, timings), waited) = self.0.embed(texts).await?;
         let reply = proto::EmbedResponse {
             vectors: vectors.into_iter().map(|values| proto::Vector { values }).collect(),
             timings: Some(convert::timings(timings, waited)),

@@ -1,15 +1,20 @@
-//! The way from async calls to the blocking engine: bounded, and no work is started for a caller who has gone.
+//! The way from async calls to the engine: bounded, and no work is started for a caller who has gone.
+//!
+//! Work that blocks gets a thread ([`Gate::run`]). Work that first waits for vectors takes no thread meanwhile
+//! ([`Gate::begin`]), so that many such calls can fill the encoder's batches.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument as _;
 
-use crate::runtime::while_waited_for;
+use crate::runtime::{Waiter, while_waited_for, while_waiting};
 use crate::{Error, Result};
 
 /// Lets so many pieces of work run at once and so many more wait, each of them for so long. Cheap to clone.
@@ -49,6 +54,46 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What a call holds until it is answered.
+struct Place {
+    _seat: Option<OwnedSemaphorePermit>,
+    _turn: [OwnedSemaphorePermit; 2],
+}
+
+/// A call whose turn it is, to be answered from any thread.
+pub(super) struct Turn<T> {
+    reply: oneshot::Sender<Result<(T, Duration)>>,
+    waited: Duration,
+    waiter: Waiter,
+    span: tracing::Span,
+    runtime: Handle,
+    place: Place,
+}
+
+impl<T: Send + 'static> Turn<T> {
+    /// Who waits, and until when the work has to begin.
+    pub fn waiter(&self) -> Waiter {
+        self.waiter.clone()
+    }
+
+    /// Answers, and makes place for another before the caller can ask for more.
+    pub fn answer(self, result: Result<T>) {
+        drop(self.place);
+        let _ = self.reply.send(result.map(|value| (value, self.waited))); // the caller may have gone
+    }
+
+    /// Answers by what `work` gives, on a thread that may block, unless the caller has gone.
+    pub fn work(self, work: impl FnOnce() -> Result<T> + Send + 'static) {
+        let runtime = self.runtime.clone();
+        runtime.spawn_blocking(move || {
+            if !self.reply.is_closed() {
+                let result = while_waiting(self.waiter(), || self.span.in_scope(work));
+                self.answer(result);
+            }
+        });
+    }
+}
+
 impl Gate {
     /// A gate for `concurrent` running and `waiting` waiting calls, each of which waits for `patience` at most.
     pub fn new(concurrent: u32, waiting: u32, patience: Duration) -> Self {
@@ -59,10 +104,10 @@ impl Gate {
         Self { running, places, share, most: places, room, waiting: Arc::default(), seats: waiting, patience }
     }
 
-    /// Another gate to the same places, which lets through a kind of work that may take no more than a fourth of them, so
+    /// Another gate to the same places, which lets through a kind of work that may take no more than one in `of` of them, so
     /// that it does not hold up the others. It has a waiting room of its own.
-    pub fn fourth(&self) -> Self {
-        let most = (self.places / 4).max(1);
+    pub fn part(&self, of: u32) -> Self {
+        let most = (self.places / of).max(1);
         let (share, room) = (Semaphore::new(most as usize), Semaphore::new(most as usize + self.seats as usize));
         Self { share: Arc::new(share), most, room: Arc::new(room), ..self.clone() }
     }
@@ -79,7 +124,8 @@ impl Gate {
 
     /// Runs `work` on a thread that may block, when its turn comes; returns its result and how long it waited.
     /// Dropping the future leaves the queue; work that runs already goes on to its end, unless it asks whether it is
-    /// [`waited_for`](crate::runtime::waited_for), as encoder and decoder do.
+    /// [`waited_for`](crate::runtime::waited_for), as encoder and decoder do. These also refuse what they have not begun when
+    /// the time is up that a call may wait.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED at once when the waiting room is full, and as soon as it has waited for too long; INTERNAL when
@@ -88,6 +134,15 @@ impl Gate {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<(T, Duration), Status> {
+        self.begin(|turn| turn.work(work)).await
+    }
+
+    /// Has `work` begin on this thread when its turn comes, and waits until it is answered by the [`Turn`] that it is given;
+    /// returns the answer and how long it waited.
+    ///
+    /// # Errors
+    /// As for [`Gate::run`].
+    pub async fn begin<T: Send + 'static>(&self, work: impl FnOnce(Turn<T>) + Send) -> Result<(T, Duration), Status> {
         let Ok(seat) = self.room.clone().try_acquire_owned() else {
             let most = self.most + self.seats;
             return Err(full(format!("{most} calls by the server's `--max-concurrent` and `--max-waiting`")));
@@ -97,7 +152,7 @@ impl Gate {
         let turn = turn.map_err(|_| {
             full(format!("no turn within {} ms, by the server's `--max-wait`", self.patience.as_millis()))
         })??;
-        self.run_in_turn((seat, turn), entered, work).await
+        self.in_turn(Place { _seat: Some(seat), _turn: turn }, entered, Some(entered + self.patience), work).await
     }
 
     /// [`Gate::run`] for work that would rather wait than be turned away: that of a stream.
@@ -109,7 +164,8 @@ impl Gate {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T, Status> {
         let entered = Instant::now();
-        self.run_in_turn(self.turn().await?, entered, work).await.map(|(result, _)| result)
+        let place = Place { _seat: None, _turn: self.turn().await? };
+        self.in_turn(place, entered, None, |turn| turn.work(work)).await.map(|(result, _)| result)
     }
 
     /// [`Gate::run_patiently`] for work that is done to its end once it has begun, whoever has left: a batch of a stream.
@@ -134,27 +190,24 @@ impl Gate {
         turn.instrument(tracing::debug_span!("queue")).await
     }
 
-    /// Runs `work`; `permits` are held until it ends, even if its caller leaves.
-    async fn run_in_turn<T: Send + 'static>(
+    /// Has `begin` see to an answer. The place is held until there is one, even if its caller leaves.
+    async fn in_turn<T: Send + 'static>(
         &self,
-        permits: impl Send + 'static,
+        place: Place,
         entered: Instant,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
+        begin_by: Option<Instant>,
+        begin: impl FnOnce(Turn<T>),
     ) -> Result<(T, Duration), Status> {
         let (reply, answer) = oneshot::channel();
-        let span = tracing::Span::current();
         let gone = CancellationToken::new();
         let _leaving = gone.clone().drop_guard(); // this future is dropped when the caller leaves or its deadline passes
-        tokio::task::spawn_blocking(move || {
-            let _permits = permits;
-            if !reply.is_closed() {
-                let waited = entered.elapsed();
-                let result = while_waited_for(Arc::new(move || !gone.is_cancelled()), || span.in_scope(work));
-                let _ = reply.send(result.map(|value| (value, waited))); // the caller may have gone
-            }
-        });
+        let waiter = Waiter { patience: Some(Arc::new(move || !gone.is_cancelled())), begin_by };
+        let (span, runtime) = (tracing::Span::current(), Handle::current());
+        let turn = Turn { reply, waited: entered.elapsed(), waiter, span, runtime, place };
         // Without an answer the work has panicked: the sender was dropped while the stack unwound.
-        answer.await.map_err(|_| fault("the work panicked"))?.map_err(Status::from)
+        let panicked = || fault("the work panicked");
+        catch_unwind(AssertUnwindSafe(|| begin(turn))).map_err(|_| panicked())?;
+        answer.await.map_err(|_| panicked())?.map_err(Status::from)
     }
 
     /// Returns when no work of this gate runs, after all that waited before.
@@ -214,10 +267,52 @@ mod tests {
         assert_eq!(patient.await.unwrap().unwrap(), 7);
     }
 
+    #[test]
+    fn calls_that_wait_for_vectors_take_no_thread_and_know_how_long_they_may() {
+        let one_thread = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+        one_thread.unwrap().block_on(async {
+            let gate = Gate::new(64, 0, Duration::from_secs(5));
+            let (begun, mut turns) = tokio::sync::mpsc::unbounded_channel();
+            let calls: Vec<_> = (0..64)
+                .map(|_| {
+                    let (gate, begun) = (gate.clone(), begun.clone());
+                    tokio::spawn(async move { gate.begin(|turn: Turn<usize>| begun.send(turn).unwrap()).await })
+                })
+                .collect();
+            let mut all = Vec::new();
+            while all.len() < calls.len() {
+                all.push(turns.recv().await.unwrap());
+            }
+            assert_eq!(gate.running(), 64);
+            let left = all[0].waiter().begin_by.unwrap() - Instant::now();
+            assert!(left > Duration::from_secs(3) && left <= Duration::from_secs(5), "{left:?}");
+            for (place, turn) in all.into_iter().enumerate() {
+                if place % 2 == 0 { turn.answer(Ok(place)) } else { turn.work(move || Ok(place)) }
+            }
+            let mut answers = Vec::new();
+            for call in calls {
+                answers.push(call.await.unwrap().unwrap().0);
+            }
+            answers.sort_unstable();
+            assert!(answers.into_iter().eq(0..64));
+            assert_eq!(gate.running(), 0);
+        });
+    }
+
     #[tokio::test]
-    async fn one_kind_of_work_takes_a_fourth_of_the_places() {
+    async fn a_call_that_cannot_begin_is_answered() {
+        let gate = Gate::new(1, 0, FOREVER);
+        let panicked = gate.begin(|_: Turn<()>| panic!("on purpose")).await.unwrap_err();
+        assert_eq!(panicked.code(), Code::Internal);
+        let forgotten = gate.begin(|turn: Turn<()>| drop(turn)).await.unwrap_err();
+        assert_eq!(forgotten.code(), Code::Internal);
+        assert_eq!(gate.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_kind_of_work_takes_its_part_of_the_places() {
         let gate = Gate::new(8, 0, FOREVER);
-        let long = gate.fourth();
+        let long = gate.part(4);
         let (first, second) = (held(&long).await, held(&long).await);
         assert_eq!(long.run(|| Ok(())).await.unwrap_err().code(), Code::ResourceExhausted);
         let others: Vec<_> = [held(&gate).await, held(&gate).await, held(&gate).await].into();

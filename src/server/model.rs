@@ -1,9 +1,9 @@
 //! What the engine does without a bank.
 
 use crate::Result;
-use crate::engine::{Engine, Timings};
+use crate::engine::{Engine, ThenVectors, Timings};
 use crate::generate::{GenerateRequest, Paraphrase};
-use crate::runtime::CacheUse;
+use crate::runtime::{CacheUse, Waiter};
 
 /// The model alone: whoever has this gets at no bank. Cheap to clone.
 #[derive(Clone)]
@@ -14,9 +14,9 @@ impl Model {
         Self(engine.clone())
     }
 
-    /// See [`Engine::embed`].
-    pub fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Timings)> {
-        self.0.embed(texts)
+    /// See [`Engine::embed_later`].
+    pub fn embed_later(&self, texts: Vec<String>, waiter: Waiter, then: ThenVectors) {
+        self.0.embed_later(texts, waiter, then);
     }
 
     /// See [`Engine::generate`].

@@ -9,7 +9,7 @@ use super::{TlsFiles, http, proto};
 use crate::{Error, Result};
 
 /// Calls that run at once, by default, for each core: most of them wait for the encoder, and fill its batches.
-const CALLS_PER_CORE: u32 = 16;
+const CALLS_PER_CORE: u32 = 64;
 
 /// Where and how a server serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +37,10 @@ pub struct ServerOptions {
     /// Calls whose work runs at once, at least 1. Those that want vectors share batches of the encoder.
     pub max_concurrent: u32,
     /// Calls that may wait for their turn; more are answered RESOURCE_EXHAUSTED at once. So many of each kind: those that
-    /// read, those that write, and those that have questions written, which take a fourth of the running ones at most.
+    /// read, those that write, which take one in 16 of the running ones at most, and those that have questions written,
+    /// which take one in 32.
     pub max_waiting: u32,
-    /// How long a call may wait for its turn until it is answered RESOURCE_EXHAUSTED.
+    /// How long a call may wait, for its turn and until encoder or decoder begin, until it is answered RESOURCE_EXHAUSTED.
     pub max_wait: Duration,
     /// Bulk streams that may be open at once, at least 1.
     pub max_streams: u32,
@@ -66,7 +67,7 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// Loopback, no HTTP, sixteen running calls for each core, 16 MiB messages.
+    /// Loopback, no HTTP, 64 running calls for each core, 16 MiB messages.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self {
@@ -81,7 +82,7 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
             max_waiting: 256,
-            max_wait: Duration::from_millis(100),
+            max_wait: Duration::from_millis(200),
             max_streams: 16,
             max_transfers: 4,
             bulk_batch: 256,

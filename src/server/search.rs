@@ -9,6 +9,7 @@ use super::limits::{BATCH_HITS, QUERIES};
 use super::proto;
 use super::proto::search_service_server::SearchService;
 use super::refused::{At, Refused};
+use crate::Error;
 
 /// What to ask for instead of a reply that is too large.
 const SMALLER: &str = "fewer hits, or leave answers out by a `read_mask`";
@@ -23,7 +24,8 @@ impl SearchService for Search {
         let wanted = convert::read_mask(options.as_ref())?;
         let limits = self.0.limits();
         let search = convert::search_request(convert::query(query, limits).at("query")?, options, limits)?;
-        let (found, waited) = self.0.in_bank(&caller, bank, move |bank| bank.search(&search)).await?;
+        let (mut found, waited) = self.0.search(&caller, bank, vec![search]).await?;
+        let found = found.pop().ok_or_else(|| Error::Internal("a search gave no response".to_owned()))?;
         let reply = proto::SearchResponse {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             timings: Some(convert::timings(found.timings, waited)),
@@ -46,7 +48,7 @@ impl SearchService for Search {
         let searches = queries.map(search).collect::<Result<Vec<_>, Refused>>()?;
         let hits = searches.iter().map(|search| search.k).sum();
         limits.within("hits of the batch, its queries times `k`", hits, BATCH_HITS).at("queries")?;
-        let (found, waited) = self.0.in_bank(&caller, bank, move |bank| bank.search_batch(&searches)).await?;
+        let (found, waited) = self.0.search(&caller, bank, searches).await?;
         let result = |found: crate::engine::SearchResponse| proto::SearchResult {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             timings: Some(convert::timings(found.timings, waited)),

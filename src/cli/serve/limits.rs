@@ -74,14 +74,14 @@ limit_args! {
 /// What all callers may have together.
 #[derive(Args, Debug, Clone)]
 pub(super) struct LimitArgs {
-    /// Calls that run at once and share the encoder's batches; sixteen for each core when absent.
+    /// Calls that run at once and share the encoder's batches; 64 for each core when absent.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=4096))]
     max_concurrent: Option<u32>,
     /// Calls that may wait for their turn; more are turned away.
     #[arg(long, value_name = "N", default_value_t = ServerOptions::default().max_waiting,
         value_parser = value_parser!(u32).range(..=1_000_000))]
     max_waiting: u32,
-    /// Milliseconds that a call may wait for its turn until it is turned away.
+    /// Milliseconds that a call may wait, for its turn and until encoder or decoder begin, until it is turned away.
     #[arg(long, value_name = "MS", default_value_t = ServerOptions::default().max_wait.as_millis() as u64,
         value_parser = value_parser!(u64).range(1..=600_000))]
     max_wait: u64,
