@@ -25,9 +25,19 @@ impl SmallDisk {
         self.0.path()
     }
 
+    /// Mounts it anew. It is busy for a moment where another test starts a process, which has our files open until it runs.
     pub fn remount(&self, how: &str) {
         let options = format!("remount,{how}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success());
+        let remounted = || Command::new("mount").args(["-o", &options]).arg(self.path()).output().unwrap();
+        let mut output = remounted();
+        for _ in 0..100 {
+            if output.status.success() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            output = remounted();
+        }
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
