@@ -180,9 +180,14 @@ impl Engine {
 
     /// The bank of this name if it can be had at once, without waiting for the disk or for another call.
     pub fn open_bank(&self, name: &BankName) -> Option<OpenBank> {
+        self.unlocked(name)?.at_hand()
+    }
+
+    /// The bank in a slot that nobody has locked.
+    fn unlocked(&self, name: &BankName) -> Option<Bank> {
         let slot = self.shared.slots.lock().get(name).cloned()?;
         let bank = slot.try_lock()?;
-        bank.as_ref()?.at_hand()
+        bank.clone()
     }
 
     fn slot(&self, name: &BankName) -> Slot {
@@ -232,9 +237,7 @@ impl Engine {
 
     /// What one bank is and holds, without opening it.
     pub(super) fn status(&self, name: BankName) -> Result<BankStatus> {
-        let open = self.shared.slots.lock().get(&name).cloned();
-        let open = open.and_then(|slot| slot.try_lock().and_then(|slot| slot.clone()));
-        if let Some(bank) = open.filter(Bank::is_open) {
+        if let Some(bank) = self.unlocked(&name).filter(Bank::is_open) {
             return bank.status();
         }
         let facts = self.shared.banks.facts(name.as_str())?;

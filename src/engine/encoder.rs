@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Timings;
 use crate::Result;
 use crate::generate::{GenerateRequest, Paraphrase};
-use crate::runtime::{CacheUse, Waiter, while_waited_for};
+use crate::runtime::{CacheUse, Waiter, while_waiting};
 
 /// A unit vector for each text, in their order, and how long they took: `[texts][dimension]`.
 pub type Vectors = (Vec<Vec<f32>>, Timings);
@@ -24,13 +24,7 @@ pub trait SentenceEncoder: Send + Sync + 'static {
     /// As [`SentenceEncoder::encode`], for a `waiter` that takes no thread: returns soon, and hands the vectors on when
     /// they are there. Unless an encoder has a better way, each call has a thread of its own.
     fn encode_later(self: Arc<Self>, texts: Vec<String>, waiter: Waiter, then: ThenVectors) {
-        std::thread::spawn(move || {
-            let encode = || self.encode(&texts);
-            then(match waiter.patience {
-                Some(patience) => while_waited_for(patience, encode),
-                None => encode(),
-            });
-        });
+        std::thread::spawn(move || then(while_waiting(waiter, || self.encode(&texts))));
     }
 
     /// Width of the vectors.

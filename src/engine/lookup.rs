@@ -60,8 +60,7 @@ impl Bank {
     /// The request is out of range or asks for probabilities of a model that has none, the model fails, or a question
     /// is damaged.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse> {
-        let mut responses = self.search_batch(std::slice::from_ref(request))?;
-        responses.pop().ok_or_else(|| Error::Internal("a search gave no response".to_owned()))
+        only(self.search_batch(std::slice::from_ref(request))?)
     }
 
     /// Many look-ups at once, on all cores. The texts are encoded together: each response carries the encoding's times
@@ -86,18 +85,18 @@ impl OpenBank {
         waiter: Waiter,
         then: impl FnOnce(Result<EncodedSearch>) + Send + 'static,
     ) {
-        match self.0.texts(&requests) {
-            Err(error) => then(Err(error)),
-            Ok(texts) if texts.is_empty() => {
-                then(Ok(EncodedSearch { bank: self, requests, vectors: Vectors::default() }))
-            }
-            Ok(texts) => {
-                let encoder = Arc::clone(&self.0.model.encoder);
-                let found = move |vectors: Result<Vectors>| {
-                    then(vectors.map(|vectors| EncodedSearch { bank: self, requests, vectors }))
-                };
-                encoder.encode_later(texts, waiter, Box::new(found));
-            }
+        let texts = match self.0.texts(&requests) {
+            Ok(texts) => texts,
+            Err(error) => return then(Err(error)),
+        };
+        let encoder = Arc::clone(&self.0.model.encoder);
+        let encoded = move |vectors: Result<Vectors>| {
+            then(vectors.map(|vectors| EncodedSearch { bank: self, requests, vectors }));
+        };
+        if texts.is_empty() {
+            encoded(Ok(Vectors::default()));
+        } else {
+            encoder.encode_later(texts, waiter, Box::new(encoded));
         }
     }
 }
@@ -202,6 +201,11 @@ impl Shared {
         let score = found.score.clamp(-1.0, 1.0); // rounding
         Ok(Hit { question, score, probability: self.model.probability(score), rank_score: score, phrase: None })
     }
+}
+
+/// The response of a search for one request.
+pub(crate) fn only(mut responses: Vec<SearchResponse>) -> Result<SearchResponse> {
+    responses.pop().ok_or_else(|| Error::Internal("a search gave no response".to_owned()))
 }
 
 /// Refuses a query of blanks.

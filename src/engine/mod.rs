@@ -44,7 +44,7 @@ pub use filter::FILTER_SYNTAX;
 pub use handle::{Bank, OpenBank};
 pub use import::{QuestionFile, QuestionFormat};
 pub use lookup::EncodedSearch;
-pub(crate) use lookup::together;
+pub(crate) use lookup::{only, together};
 pub use map::{BankMap, MapPoint, MapRequest, NearDuplicate};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
 pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};

@@ -51,8 +51,6 @@ struct QueueState {
 struct Job {
     draft: Draft,
     waiter: Waiter,
-    /// Whether it was part of a step.
-    begun: bool,
     reply: mpsc::SyncSender<Result<Targets>>,
 }
 
@@ -98,10 +96,11 @@ impl Writer {
             let expected = "0, since this model's tokenizer has no piece for what is masked";
             return Err(Error::invalid("mask_source", expected, sampling.mask_source));
         }
-        waiter().check(WHAT, false)?;
+        let waiter = waiter();
+        waiter.check(WHAT)?;
         let (reply, answer) = mpsc::sync_channel(1);
         let draft = Draft::new(source, sampling, &self.banned, self.special.sep, self.special.mask);
-        self.queue.state.lock().jobs.push_back(Job { draft, waiter: waiter(), begun: false, reply });
+        self.queue.state.lock().jobs.push_back(Job { draft, waiter, reply });
         self.queue.arrived.notify_one();
         let targets = answer.recv().map_err(|_| Error::Internal("the writer's thread has ended".to_owned()))?;
         begun();
@@ -164,9 +163,9 @@ fn write(queue: &Queue, decoder: &Decoder) {
     let mut jobs: VecDeque<Job> = VecDeque::new();
     while queue.admit(&mut jobs) {
         for mut job in std::mem::take(&mut jobs) {
-            match job.waiter.check(WHAT, job.begun) {
+            match job.waiter.check(WHAT) {
                 Ok(()) => {
-                    job.begun = true;
+                    job.waiter.begun();
                     jobs.push_back(job);
                 }
                 Err(reason) => job.end(&mut cache, Err(reason)),

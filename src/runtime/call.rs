@@ -21,12 +21,12 @@ pub(super) type Then = Box<dyn FnOnce(Answer) + Send>;
 pub(super) struct Call {
     /// Ids of each sentence.
     pub rows: Vec<Vec<u32>>,
-    waiter: Waiter,
     entered: Instant,
     state: Mutex<State>,
 }
 
 struct State {
+    waiter: Waiter,
     vectors: Vec<Vec<f32>>,
     /// Rows without a vector.
     left: usize,
@@ -39,22 +39,30 @@ struct State {
 impl Call {
     pub fn new(rows: Vec<Vec<u32>>, waiter: Waiter, then: Then) -> Self {
         let (left, vectors) = (rows.len(), vec![Vec::new(); rows.len()]);
-        let state = Mutex::new(State { vectors, left, started: None, then: Some(then) });
-        Self { rows, waiter, entered: Instant::now(), state }
+        let state = Mutex::new(State { waiter, vectors, left, started: None, then: Some(then) });
+        Self { rows, entered: Instant::now(), state }
     }
 
     /// Whether it has failed, nobody waits for it, or it waited for too long; it is failed then.
     pub fn is_abandoned(&self) -> bool {
-        let begun = self.state.lock().started.is_some();
-        if let Err(reason) = self.waiter.check(WHAT, begun) {
-            self.fail(reason);
+        let (wanted, answered) = {
+            let state = self.state.lock();
+            (state.waiter.check(WHAT), state.then.is_none())
+        };
+        match wanted {
+            Ok(()) => answered,
+            Err(reason) => {
+                self.fail(reason);
+                true
+            }
         }
-        self.state.lock().then.is_none()
     }
 
     /// Notes that a batch with some of its rows begins.
     pub fn begin(&self) {
-        self.state.lock().started.get_or_insert_with(Instant::now);
+        let mut state = self.state.lock();
+        state.started.get_or_insert_with(Instant::now);
+        state.waiter.begun();
     }
 
     /// Puts the vector of a row; the last of them is the answer.

@@ -22,12 +22,17 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Refuses work that is not to go on, `what` such as “the encoding”; `begun` is whether any of it was done.
-    pub(crate) fn check(&self, what: &str, begun: bool) -> Result<()> {
+    /// Notes that the work has begun.
+    pub(crate) fn begun(&mut self) {
+        self.begin_by = None;
+    }
+
+    /// Refuses work that is not to go on, `what` such as “the encoding”.
+    pub(crate) fn check(&self, what: &str) -> Result<()> {
         if self.patience.as_ref().is_some_and(|waited_for| !waited_for()) {
             return Err(Error::Cancelled { what: what.to_owned() });
         }
-        if !begun && self.begin_by.is_some_and(|by| by < Instant::now()) {
+        if self.begin_by.is_some_and(|by| by < Instant::now()) {
             let limit = "the call waited for its turn as long as it may".to_owned();
             return Err(Error::Exhausted { what: format!("the queue for {what}"), limit });
         }
@@ -76,7 +81,7 @@ pub(crate) fn waiter() -> Waiter {
 
 /// Notes that what this thread does has begun.
 pub(crate) fn begun() {
-    CURRENT.with_borrow_mut(|waiter| waiter.begin_by = None);
+    CURRENT.with_borrow_mut(Waiter::begun);
 }
 
 #[cfg(test)]
@@ -87,10 +92,12 @@ mod tests {
     fn what_has_begun_may_go_on() {
         let late = Waiter { patience: None, begin_by: Some(Instant::now() - std::time::Duration::from_millis(1)) };
         while_waiting(late, || {
-            assert!(matches!(waiter().check("x", false), Err(Error::Exhausted { .. })));
-            assert!(waiter().check("x", true).is_ok());
+            assert!(matches!(waiter().check("x"), Err(Error::Exhausted { .. })));
+            let mut other = waiter();
+            other.begun();
+            assert!(other.check("x").is_ok());
             begun();
-            assert!(waiter().check("x", false).is_ok());
+            assert!(waiter().check("x").is_ok());
         });
     }
 

@@ -9,7 +9,7 @@ use super::limits::{BATCH_HITS, QUERIES};
 use super::proto;
 use super::proto::search_service_server::SearchService;
 use super::refused::{At, Refused};
-use crate::Error;
+use crate::engine::only;
 
 /// What to ask for instead of a reply that is too large.
 const SMALLER: &str = "fewer hits, or leave answers out by a `read_mask`";
@@ -24,8 +24,8 @@ impl SearchService for Search {
         let wanted = convert::read_mask(options.as_ref())?;
         let limits = self.0.limits();
         let search = convert::search_request(convert::query(query, limits).at("query")?, options, limits)?;
-        let (mut found, waited) = self.0.search(&caller, bank, vec![search]).await?;
-        let found = found.pop().ok_or_else(|| Error::Internal("a search gave no response".to_owned()))?;
+        let (found, waited) = self.0.search(&caller, bank, vec![search]).await?;
+        let found = only(found)?;
         let reply = proto::SearchResponse {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             timings: Some(convert::timings(found.timings, waited)),

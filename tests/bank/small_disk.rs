@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -28,16 +29,15 @@ impl SmallDisk {
     /// Mounts it anew. It is busy for a moment where another test starts a process, which has our files open until it runs.
     pub fn remount(&self, how: &str) {
         let options = format!("remount,{how}");
-        let remounted = || Command::new("mount").args(["-o", &options]).arg(self.path()).output().unwrap();
-        let mut output = remounted();
-        for _ in 0..100 {
+        let busy_until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let output = Command::new("mount").args(["-o", &options]).arg(self.path()).output().unwrap();
             if output.status.success() {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            output = remounted();
+            assert!(Instant::now() < busy_until, "{}", String::from_utf8_lossy(&output.stderr));
+            std::thread::sleep(Duration::from_millis(50));
         }
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
