@@ -3,6 +3,8 @@
 
 CARGO ?= cargo
 MODEL := data/model
+# Of ONNX Runtime, for the tests and the peers; the simbert command turns it off by itself.
+export ORT_DISABLE_TELEMETRY := 1
 SIMBERT := $(CARGO) run --release --locked --quiet --
 
 .DEFAULT_GOAL := help

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use candle_core::Device;
 use serde_json::{Value, json};
 use simbert::model::{ModelDirectory, Precision, Weights};
+use simbert::runtime::DISABLE_TELEMETRY;
 
 fn simbert<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_simbert"))
@@ -205,4 +206,22 @@ fn eval_exports_a_model_once_and_judges_it() {
     // Other weights under the same graphs.
     model(folder.path(), 2);
     assert_failed(&sts, &format!("run `simbert export {root}`"));
+}
+
+#[test]
+fn onnx_runtime_reports_nothing_and_leaves_nothing_in_the_users_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simbert"));
+    // Each of the first three would keep it quiet by itself.
+    for variable in ["CI", "ORT_RUNNING_UNIT_TESTS", DISABLE_TELEMETRY, "XDG_CACHE_HOME"] {
+        command.env_remove(variable);
+    }
+    let directory = model(folder.path(), 1);
+    let output = command.env("HOME", &home).arg("encode").args(["怎么借款", "--model"]).arg(directory.root()).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let left: Vec<_> = std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -8,6 +8,11 @@ use parking_lot::Mutex;
 use super::failed;
 use crate::{Error, Result};
 
+/// The variable that keeps ONNX Runtime from reporting to its makers. It reads it when it is loaded, and what
+/// [`environment`] can turn off later does not stop its first report, nor the id and the queue that it keeps in the user's
+/// cache folder. A program sets it before it has a second thread, as the `simbert` command does.
+pub const DISABLE_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
 /// Held for good: ONNX Runtime allows one environment for each process and never a second one.
 static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
@@ -34,6 +39,11 @@ pub fn environment(explicit: Option<&Path>) -> Result<Environment> {
         };
     }
     let path = find(explicit)?;
+    if std::env::var_os(DISABLE_TELEMETRY).is_none() {
+        tracing::warn!(
+            "ONNX Runtime may report to its makers; set {DISABLE_TELEMETRY}=1 for this process to prevent it"
+        );
+    }
     let action = || format!("load `{}`", path.display());
     // `init_from` and not `init`, which panics when there is no library.
     let builder = ort::init_from(&path).map_err(|e| Error::Runtime { action: action(), message: e.to_string() })?;

@@ -24,6 +24,7 @@ pub use cache::{Cache, Rows, Slot};
 pub use decoder::{Decoder, Logits};
 pub use direct::DirectEncoder;
 pub use encoder::{EncodeTimings, Encoded, Encoder};
+pub use library::DISABLE_TELEMETRY;
 pub use patience::{Patience, Waiter, patience, waited_for, while_waited_for, while_waiting};
 pub(crate) use patience::{begun, waiter};
 pub use vector_cache::CacheUse;
