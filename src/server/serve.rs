@@ -65,6 +65,9 @@ impl Renewal {
 
     /// Reads the files, and says in the log how it went. Of one that is bad, what was read before stays. Blocks.
     pub fn run(&self) {
+        if self.is_idle() {
+            tracing::info!("there are neither certificates nor API keys to read again");
+        }
         if let Some(tls) = &self.tls {
             match tls.read_again() {
                 Ok(()) => tracing::info!("the certificates were read again; new connections get them"),

@@ -48,6 +48,7 @@ impl Binary {
             .arg("--model")
             .arg(model)
             .args(arguments)
+            .stdin(Stdio::null()) // no terminal: a service
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -108,6 +109,7 @@ async fn the_binary_serves_a_model_and_stops_on_sigterm() {
     let expanded = client.search.expanded_search(expand).await.unwrap().into_inner();
     assert_eq!(expanded.hits[0].question.as_ref().unwrap().id, "q4");
 
+    served.signal("-HUP"); // there is nothing to read again, and no terminal that was closed
     let address = served.address;
     assert_eq!(health(address), (Some(0), "serving\n".to_owned(), String::new()));
     served.stop().await;

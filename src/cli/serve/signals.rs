@@ -1,5 +1,7 @@
 //! What a server hears from the system.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,9 +30,10 @@ pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
     Ok(async { _ = stopped.await })
 }
 
-/// Reads certificates and keys again at each SIGHUP. Without any the signal does what it always does: it ends the process.
+/// Reads certificates and keys again at each SIGHUP. Without any, a server on a terminal ends with it, as processes do;
+/// a service goes on, as its manager may send the signal to whatever can reload.
 pub(super) fn renew_on_hangup(renewal: Renewal) -> anyhow::Result<()> {
-    if renewal.is_idle() {
+    if renewal.is_idle() && std::io::stdin().is_terminal() {
         return Ok(());
     }
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
