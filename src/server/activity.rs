@@ -1,7 +1,8 @@
 //! How a connection is used, and from when on it is of no use.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -16,17 +17,34 @@ pub(super) struct Activity {
     heard: AtomicUsize,
     /// Requests whose answer has not ended, and since when there have been so many.
     open: Mutex<(usize, Instant)>,
+    /// Until when replies have to be read, each with a number of its own.
+    unread: Mutex<BTreeSet<(Instant, u64)>>,
+    replies: AtomicU64,
+}
+
+/// How long a peer may do nothing of use.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Until it has begun.
+    pub begin: Duration,
+    /// Without a request.
+    pub idle: Duration,
+    /// Over reading one reply.
+    pub reading: Duration,
 }
 
 /// Why a connection is of no use.
 pub(super) enum End {
     NeverBegan,
     Idle,
+    /// A reply was not read in time.
+    Unread,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { heard: AtomicUsize::new(0), open: Mutex::new((0, Instant::now())) }
+        let open = Mutex::new((0, Instant::now()));
+        Self { heard: AtomicUsize::new(0), open, unread: Mutex::default(), replies: AtomicU64::new(0) }
     }
 }
 
@@ -38,19 +56,27 @@ impl Activity {
         }
     }
 
-    /// Waits until the connection is of no use: nothing was said within `begin`, or no request was open for `idle`.
-    pub async fn ends(&self, begin: Duration, idle: Duration) -> End {
+    /// Waits until the connection is of no use.
+    pub async fn ends(&self, patience: Patience) -> End {
+        let Patience { begin, idle, reading } = patience;
         tokio::time::sleep(begin).await;
         if self.heard.load(Ordering::Relaxed) < HELLO_BYTES && self.open.lock().0 == 0 {
             return End::NeverBegan;
         }
         loop {
+            let now = Instant::now();
             let (open, since) = *self.open.lock();
-            let left = if open > 0 { idle } else { idle.saturating_sub(since.elapsed()) };
+            let read_by = self.unread.lock().first().map(|&(read_by, _)| read_by);
+            let left = match read_by {
+                Some(read_by) if read_by <= now => return End::Unread,
+                Some(read_by) => read_by - now,
+                None if open > 0 => idle,
+                None => idle.saturating_sub(since.elapsed()),
+            };
             if left.is_zero() {
                 return End::Idle;
             }
-            tokio::time::sleep(left).await;
+            tokio::time::sleep(left.min(reading)).await; // a reply that comes meanwhile has all of that
         }
     }
 
@@ -68,10 +94,30 @@ impl Open {
         activity.count(|open| open + 1);
         Self(Arc::clone(activity))
     }
+
+    /// Notes that there is a reply, which has to be read within a time.
+    pub fn replied(&self, reading: Duration) -> Reading {
+        let number = self.0.replies.fetch_add(1, Ordering::Relaxed);
+        let reading = Reading { activity: Arc::clone(&self.0), reply: (Instant::now() + reading, number) };
+        reading.activity.unread.lock().insert(reading.reply);
+        reading
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.count(|open| open - 1);
+    }
+}
+
+/// A reply that is not read yet.
+pub(super) struct Reading {
+    activity: Arc<Activity>,
+    reply: (Instant, u64),
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.activity.unread.lock().remove(&self.reply);
     }
 }

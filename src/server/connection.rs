@@ -22,7 +22,8 @@ use tonic::codegen::http::{Extensions, Request, Response};
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 
 use super::ServerOptions;
-use super::activity::{Activity, End, Open};
+use super::activity::{Activity, End, Open, Patience};
+use super::unread::{Sending, Unread};
 
 /// Streams of one HTTP/2 connection that may fail by the client's fault before it is told to calm down. Source:
 /// RUSTSEC-2024-0003.
@@ -36,6 +37,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const HEADER_BYTES: u32 = 16 << 10;
 /// Bytes that an HTTP/1 connection buffers; its request line and headers must fit.
 const BUFFER_BYTES: usize = 64 << 10;
+/// A reply has to be read within so many times as long as a peer may pause over a request, as a body of JSON has to come.
+const PAUSES: u32 = 10;
 /// What a port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -123,10 +126,12 @@ impl Connection {
         let activity = Arc::new(Activity::default());
         let heard = Arc::clone(&activity);
         let io = InspectReader::new(io, move |bytes| heard.hear(bytes.len()));
-        let service = PerConnection { service, introduction, activity: Arc::clone(&activity) };
+        let reading = self.header_timeout * PAUSES;
+        let patience = Patience { begin: self.header_timeout, idle: self.idle_timeout, reading };
+        let service = PerConnection { service, introduction, activity: Arc::clone(&activity), reading };
         let serving = self.builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
         let mut serving = pin!(serving);
-        let mut unused = pin!(activity.ends(self.header_timeout, self.idle_timeout));
+        let mut unused = pin!(activity.ends(patience));
         let mut stopping = pin!(self.stopping.cancelled());
         let mut told = false;
         loop {
@@ -136,11 +141,13 @@ impl Connection {
                 }
                 end = &mut unused => match end {
                     End::NeverBegan => return tracing::debug!("a peer took too long to begin"),
+                    End::Unread => return tracing::debug!("a peer took too long over reading a reply"),
                     End::Idle if told => return,
                     End::Idle => {
                         serving.as_mut().graceful_shutdown();
                         told = true;
-                        unused.set(activity.ends(Duration::ZERO, self.header_timeout));
+                        let last = Patience { begin: Duration::ZERO, idle: self.header_timeout, reading };
+                        unused.set(activity.ends(last));
                     }
                 },
                 () = &mut stopping, if !told => {
@@ -176,6 +183,8 @@ struct PerConnection<S> {
     service: S,
     introduction: Extensions,
     activity: Arc<Activity>,
+    /// How long the peer may take over reading a reply.
+    reading: Duration,
 }
 
 type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
@@ -195,19 +204,24 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let open = Open::new(&self.activity);
+        let (open, reading) = (Open::new(&self.activity), self.reading);
         let mut request = request.map(Body::new);
         request.extensions_mut().extend(self.introduction.clone());
         let answer = self.service.call(request);
         Box::pin(async move {
-            // The body holds the request open until its end.
-            let held = |body: S::Answer| {
+            let mut response = answer.await?;
+            let unread = response.extensions_mut().remove::<Unread>();
+            let kept = unread.map(|unread| Arc::new((unread, open.replied(reading))));
+            // The body holds the request open until its end, and each part of a reply its memory until it is sent.
+            Ok(response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
                     let _ = &open;
-                    frame
+                    frame.map_data(|bytes| match &kept {
+                        Some(kept) => Bytes::from_owner(Sending { bytes, _kept: Arc::clone(kept) }),
+                        None => bytes,
+                    })
                 }))
-            };
-            answer.await.map(|response| response.map(held))
+            }))
         })
     }
 }

@@ -10,8 +10,10 @@ use tonic::{Response, Status};
 use super::access::Caller;
 use super::gate::{Gate, Turn};
 use super::limits::Limits;
+use super::memory::{BLOCK, Memory};
 use super::metrics::Metrics;
 use super::model::Model;
+use super::unread::Unread;
 use super::{ServerOptions, convert, message_size, proto};
 use crate::engine::{Bank, BankName, BankStatus, Engine, SearchRequest, SearchResponse, Timings, Vectors};
 use crate::{Error, Result};
@@ -38,6 +40,8 @@ pub(super) struct Context {
     pub transfers: Arc<Semaphore>,
     /// What copies, sends, receives and restores snapshots: beside the calls, which such long work must not hold up.
     pub copying: Gate,
+    /// For replies until they are read.
+    unread: Memory,
     pub metrics: Arc<Metrics>,
     /// One permit for who reads the metrics, which takes looking at the disk.
     pub measuring: Arc<Semaphore>,
@@ -66,6 +70,7 @@ impl Context {
             streams,
             transfers,
             copying,
+            unread: Memory::new(options.max_unread_bytes, "replies", "--max-unread"),
             metrics,
             measuring: Arc::new(Semaphore::new(1)),
             opened: CancellationToken::new(),
@@ -143,9 +148,13 @@ impl Context {
     /// A reply, if messages may be so large; `instead` is what the caller might ask for otherwise.
     ///
     /// # Errors
-    /// OUT_OF_RANGE when it is too large.
+    /// OUT_OF_RANGE when it is too large, RESOURCE_EXHAUSTED when too much waits to be read.
     pub fn reply<T: prost::Message>(&self, reply: T, instead: &str) -> Result<Response<T>, Status> {
-        message_size::reply(reply, self.options.max_message_bytes, instead)
+        let bytes = message_size::of_reply(&reply, self.options.max_message_bytes, instead)?;
+        let part = self.unread.take(bytes.div_ceil(BLOCK).max(1))?;
+        let mut response = Response::new(reply);
+        response.extensions_mut().insert(Unread::new(part));
+        Ok(response)
     }
 
     /// The same for what writes into banks.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Status};
 use tracing::Instrument;
 
 use super::calls::{self, Deadline};
@@ -121,6 +121,6 @@ impl Many {
             ..Default::default()
         };
         let most = self.context.options.max_message_bytes;
-        message_size::reply(answer, most, "a smaller `k`").map(Response::into_inner)
+        message_size::of_reply(&answer, most, "a smaller `k`").map(|_| answer)
     }
 }

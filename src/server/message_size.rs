@@ -4,7 +4,7 @@
 use prost::Message;
 use tonic::body::Body;
 use tonic::codegen::http;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Status};
 
 use super::proto::ErrorReason;
 use super::status;
@@ -36,14 +36,14 @@ pub(super) fn explained_answer(answer: http::Response<Body>) -> http::Response<B
     }
 }
 
-/// A reply, if it is not too large; `instead` is what the caller might ask for otherwise.
+/// The bytes of a reply, if they are not too many; `instead` is what the caller might ask for otherwise.
 ///
 /// # Errors
 /// OUT_OF_RANGE.
-pub(super) fn reply<T: Message>(reply: T, most: usize, instead: &str) -> Result<Response<T>, Status> {
+pub(super) fn of_reply(reply: &impl Message, most: usize, instead: &str) -> Result<usize, Status> {
     let bytes = reply.encoded_len();
     if bytes <= most {
-        return Ok(Response::new(reply));
+        return Ok(bytes);
     }
     let sentence = format!(
         "reply: expected at most {most} bytes, and it would have {bytes} bytes; ask for {instead}; the server's \
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn a_reply_that_fits_goes_out() {
         let text = || "x".repeat(98); // with its tag and length 100 bytes
-        assert!(reply(text(), 101, "less").is_ok());
-        let status = reply(text(), 99, "fewer ids").unwrap_err();
+        assert_eq!(of_reply(&text(), 101, "less").unwrap(), 100);
+        let status = of_reply(&text(), 99, "fewer ids").unwrap_err();
         assert!(status.message().contains("it would have 100 bytes; ask for fewer ids;"), "{status}");
     }
 }

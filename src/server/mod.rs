@@ -40,6 +40,7 @@ mod gate;
 mod http;
 pub mod limits;
 mod many;
+mod memory;
 mod message_size;
 mod metrics;
 mod model;
@@ -64,6 +65,7 @@ mod tls;
 mod trace;
 mod traces;
 mod transfer;
+mod unread;
 
 pub use access::{ApiKey, KeyEntry, Role};
 pub use client::{Client, ClientOptions, Credentials, Line};

@@ -56,6 +56,9 @@ pub struct ServerOptions {
     pub slow_call: Duration,
     /// Bytes of requests that are held at once, at least those of the largest message; more are answered RESOURCE_EXHAUSTED.
     pub max_received_bytes: usize,
+    /// Bytes of replies that are held until their callers have read them, at least those of the largest message; calls whose
+    /// reply would be more are answered RESOURCE_EXHAUSTED.
+    pub max_unread_bytes: usize,
     /// Calls of one connection that may be open at once, at least 1; a client that wants more waits.
     pub max_connection_calls: u32,
     /// What one call may ask for.
@@ -90,6 +93,7 @@ impl Default for ServerOptions {
             open_banks: false,
             slow_call: Duration::from_secs(1),
             max_received_bytes: 1 << 30,
+            max_unread_bytes: 1 << 30,
             max_connection_calls: 1024,
             limits: Limits::default(),
             stream_idle: Duration::from_secs(600),
@@ -115,6 +119,7 @@ impl ServerOptions {
             ("bulk_batch", self.bulk_batch, 1),
             ("max_message_bytes", self.max_message_bytes, 64 << 10),
             ("max_received_bytes", self.max_received_bytes, self.max_message_bytes),
+            ("max_unread_bytes", self.max_unread_bytes, self.max_message_bytes),
             ("max_connections", self.max_connections as usize, 1),
             ("max_connection_calls", self.max_connection_calls as usize, 1),
         ];

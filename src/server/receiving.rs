@@ -8,41 +8,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http_body_util::{BodyStream, StreamBody};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
-use crate::Error;
+use super::memory::{BLOCK, Memory, Part};
 
-/// Bytes of one permit.
-const UNIT: usize = 1 << 10;
-/// Permits that a call takes before anything comes of it: for its headers and for what keeps it.
-const CALL: u32 = 4;
+/// Blocks that a call takes before anything comes of it: for its headers and for what keeps it.
+const CALL: usize = 4;
 
 /// Wraps services, and turns away what is sent to them beyond the bound.
 #[derive(Clone)]
 pub(super) struct Receiving<S> {
     inner: S,
-    budget: Budget,
-}
-
-/// Memory for requests, shared by all calls.
-#[derive(Clone)]
-struct Budget {
-    left: Arc<Semaphore>,
-    /// In all, and for one call: a stream holds one message at a time.
-    bytes: usize,
+    memory: Memory,
+    /// Bytes of one call at most: a stream holds one message at a time.
     message: usize,
 }
 
 impl<S> Receiving<S> {
     /// Lets requests take so many bytes together, each at most those of the largest message.
     pub fn new(inner: S, bytes: usize, message: usize) -> Self {
-        let left = Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS)));
-        Self { inner, budget: Budget { left, bytes, message } }
+        Self { inner, memory: Memory::new(bytes, "requests", "--max-received"), message }
     }
 }
 
@@ -60,7 +49,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let share = match Share::of(self.budget.clone()) {
+        let share = match Share::of(self.memory.clone(), self.message) {
             Ok(share) => Arc::new(share),
             Err(full) => return Box::pin(async { Ok(full.into_http()) }),
         };
@@ -81,44 +70,36 @@ where
     }
 }
 
-impl Budget {
-    fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Status> {
-        self.left.clone().try_acquire_many_owned(permits).map_err(|_| {
-            let limit = format!("{} MiB by the server's `--max-received`", self.bytes >> 20);
-            Error::Exhausted { what: "the server's memory for requests".to_owned(), limit }.into()
-        })
-    }
-}
-
-/// What one call takes of the budget.
+/// What one call takes of the memory.
 struct Share {
-    budget: Budget,
+    memory: Memory,
+    message: usize,
     taken: parking_lot::Mutex<Taken>,
 }
 
 struct Taken {
     /// Of its body.
     bytes: usize,
-    permits: OwnedSemaphorePermit,
+    part: Part,
 }
 
 impl Share {
-    fn of(budget: Budget) -> Result<Self, Status> {
-        let permits = budget.take(CALL)?;
-        Ok(Self { budget, taken: Taken { bytes: 0, permits }.into() })
+    fn of(memory: Memory, message: usize) -> Result<Self, Status> {
+        let part = memory.take(CALL)?;
+        Ok(Self { memory, message, taken: Taken { bytes: 0, part }.into() })
     }
 
     /// Takes more, unless it has what one message may have.
     fn take(&self, more: usize) -> Result<(), Status> {
         let mut taken = self.taken.lock();
-        let held = taken.bytes.div_ceil(UNIT);
-        taken.bytes = taken.bytes.saturating_add(more).min(self.budget.message);
-        let wanted = taken.bytes.div_ceil(UNIT) - held;
+        let held = taken.bytes.div_ceil(BLOCK);
+        taken.bytes = taken.bytes.saturating_add(more).min(self.message);
+        let wanted = taken.bytes.div_ceil(BLOCK) - held;
         if wanted == 0 {
             return Ok(());
         }
-        let more = self.budget.take(u32::try_from(wanted).unwrap_or(u32::MAX))?;
-        taken.permits.merge(more);
+        let more = self.memory.take(wanted)?;
+        taken.part.merge(more);
         Ok(())
     }
 }
@@ -130,19 +111,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_share_a_budget_and_give_it_back() {
-        let budget = Receiving::new((), 64 * UNIT, 40 * UNIT).budget;
-        let (first, second) = (Share::of(budget.clone()).unwrap(), Share::of(budget.clone()).unwrap());
+    fn calls_share_the_memory_and_give_it_back() {
+        let Receiving { memory, message, .. } = Receiving::new((), 64 * BLOCK, 40 * BLOCK);
+        let share = || Share::of(memory.clone(), message);
+        let (first, second) = (share().unwrap(), share().unwrap());
         first.take(1).unwrap();
-        first.take(30 * UNIT).unwrap();
-        assert_eq!(budget.left.available_permits(), 64 - 31 - 2 * 4);
-        second.take(25 * UNIT).unwrap();
+        first.take(30 * BLOCK).unwrap();
+        assert_eq!(memory.left(), 64 - 31 - 2 * 4);
+        second.take(25 * BLOCK).unwrap();
         assert_eq!(second.take(1).unwrap_err().code(), Code::ResourceExhausted);
-        assert_eq!(Share::of(budget.clone()).err().unwrap().code(), Code::ResourceExhausted);
+        assert_eq!(share().err().unwrap().code(), Code::ResourceExhausted);
         drop(second);
-        first.take(1000 * UNIT).unwrap(); // a stream goes on and on
-        assert_eq!(budget.left.available_permits(), 64 - 40 - 4);
+        first.take(1000 * BLOCK).unwrap(); // a stream goes on and on
+        assert_eq!(memory.left(), 64 - 40 - 4);
         drop(first);
-        assert_eq!(budget.left.available_permits(), 64);
+        assert_eq!(memory.left(), 64);
     }
 }

@@ -29,6 +29,8 @@ async fn serve() {
             "max_streams" => options.max_streams = number as u32,
             "max_message_bytes" => options.max_message_bytes = number,
             "max_received_bytes" => options.max_received_bytes = number,
+            "max_unread_bytes" => options.max_unread_bytes = number,
+            "header_milliseconds" => options.header_timeout = Duration::from_millis(number as u64),
             "files" => limit_files(number as u64),
             _ => panic!("{name} is no option of a child"),
         }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use simbert::server::proto;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use crate::raw::{
 };
 
 const EMBED: &str = "/simbert.v1.EmbeddingService/Embed";
+const GET: &str = "/simbert.v1.QuestionService/GetQuestions";
 const BULK: &str = "/simbert.v1.QuestionService/BulkUpsertQuestions";
 /// How long anything may take that is to happen soon.
 const SOON: Duration = Duration::from_secs(10);
@@ -302,6 +304,40 @@ async fn what_is_received_but_not_answered_is_bounded() {
         assert!(started.elapsed() < SOON, "the memory is not given back");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn replies_that_nobody_reads_are_bounded_and_given_up() {
+    const MIB: usize = 1 << 20;
+    let options = format!("max_message_bytes={} max_unread_bytes={} header_milliseconds=300", 4 * MIB, 8 * MIB);
+    let victim = Victim::start(&options).await;
+    let mut large = numbered(0..12);
+    large.iter_mut().for_each(|question| question.answer = Some("x".repeat(250 << 10)));
+    let ids = large.iter().map(|question| question.id.clone()).collect();
+    let mut client = connect(victim.address).await.questions;
+    let request = proto::UpsertQuestionsRequest { bank: "faq".to_owned(), questions: large };
+    client.upsert_questions(request).await.unwrap();
+
+    let request = proto::GetQuestionsRequest { bank: "faq".to_owned(), ids, read_mask: None };
+    let encoded = request.encode_to_vec();
+    let message = [&message_head(encoded.len() as u32)[..], &encoded].concat();
+    let mut callers = Vec::new();
+    for _ in 0..2 {
+        let mut raw = Raw::greeted(victim.address).await;
+        raw.call(1, GET).await.unwrap();
+        raw.frame(DATA, END_STREAM, 1, &message).await.unwrap();
+        assert!(raw.reads(SOON, |frame| frame.kind == DATA && frame.payload.len() > 1000).await);
+        callers.push(raw); // which takes no more than the first 64 KiB
+    }
+    let full = client.get_questions(request.clone()).await;
+    assert_status(full, Code::ResourceExhausted, "the server's memory for replies is full (8 MiB by");
+    victim.answers().await; // what is small has its place
+    assert!(victim.process.resident() < 200 << 20);
+
+    for mut raw in callers {
+        assert!(raw.is_closed(SOON).await, "who holds a reply for too long loses the connection");
+    }
+    assert_eq!(client.get_questions(request).await.unwrap().into_inner().questions.len(), 12);
 }
 
 #[tokio::test]

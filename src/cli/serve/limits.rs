@@ -113,6 +113,11 @@ pub(super) struct LimitArgs {
         default_value_t = (ServerOptions::default().max_received_bytes >> 20) as u32,
         value_parser = value_parser!(u32).range(1..=1 << 20))]
     max_received: u32,
+    /// MiB of replies that are held in memory until their callers have read them; no less than `--max-message`.
+    #[arg(long, value_name = "MIB",
+        default_value_t = (ServerOptions::default().max_unread_bytes >> 20) as u32,
+        value_parser = value_parser!(u32).range(1..=1 << 20))]
+    max_unread: u32,
     /// Connections of each port that are open at once; who comes then waits.
     #[arg(long, value_name = "N",
         default_value_t = ServerOptions::default().max_connections, value_parser = value_parser!(u32).range(1..=1_000_000))]
@@ -153,6 +158,7 @@ impl LimitArgs {
             bulk_batch: self.bulk_batch as usize,
             stream_idle: Duration::from_secs(u64::from(self.stream_idle)),
             max_received_bytes: (self.max_received as usize) << 20,
+            max_unread_bytes: (self.max_unread as usize) << 20,
             max_connections: self.max_connections,
             max_connection_calls: self.max_connection_calls,
             limits: self.of_a_call.limits(),

@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 
 use crate::Error;
 use crate::server::calls::{Calls, Routed};
+use crate::server::unread::Unread;
 
 /// A flag, whether the message is compressed, and its length.
 const PREFIX: usize = 1 + 4;
@@ -19,6 +20,8 @@ const PREFIX: usize = 1 + 4;
 pub(super) struct Answer {
     pub headers: HeaderMap,
     pub message: Result<Bytes, Status>,
+    /// Keeps the memory of the message.
+    pub unread: Option<Unread>,
 }
 
 /// A request for `path` that holds one message.
@@ -41,13 +44,13 @@ pub(super) fn request(path: String, message: &impl Message) -> Result<Request<Bo
 /// Makes the call, as if it had come in at the gRPC port.
 pub(super) async fn call(calls: Calls<Routed>, request: Request<Body>) -> Answer {
     let Ok(response) = calls.oneshot(request).await;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let refused = Status::from_header_map(&parts.headers).filter(|status| status.code() != tonic::Code::Ok);
     let message = match refused {
         Some(status) => Err(status),
         None => message(body).await,
     };
-    Answer { headers: parts.headers, message }
+    Answer { headers: parts.headers, message, unread: parts.extensions.remove() }
 }
 
 /// The one message of a body, unless its trailers say why there is none.
