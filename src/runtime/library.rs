@@ -9,7 +9,7 @@ use super::failed;
 use crate::{Error, Result};
 
 /// The variable that keeps ONNX Runtime from reporting to its makers. It reads it when it is loaded, and what
-/// [`environment`] can turn off later does not stop its first report, nor the id and the queue that it keeps in the user's
+/// its API can turn off later does not stop its first report, nor the id and the queue that it keeps in the user's
 /// cache folder. A program sets it before it has a second thread, as the `simbert` command does.
 pub const DISABLE_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 

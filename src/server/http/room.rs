@@ -1,34 +1,26 @@
 //! How much JSON there may be at once. A body of `0,0,0,…` is a message of some thirty times its size, which no limit of
 //! a single body bounds.
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
-use crate::Error;
-
-/// Bytes that are counted as one.
-const BLOCK: usize = 1 << 10;
+use crate::server::memory::{BLOCK, Memory, Part};
 
 /// Room for so many bytes, whose bodies share it. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Room {
-    blocks: Arc<Semaphore>,
-    bytes: usize,
-}
+pub(super) struct Room(Memory);
 
 /// What one body takes of it, until it is dropped.
 pub(super) struct Place {
     room: Room,
-    taken: Option<OwnedSemaphorePermit>,
+    taken: Option<Part>,
     /// Bytes that came and are not counted as a block yet.
     rest: usize,
 }
 
 impl Room {
-    pub fn new(bytes: usize) -> Self {
-        Self { blocks: Arc::new(Semaphore::new(bytes / BLOCK)), bytes }
+    /// Room for this many bodies of the largest size.
+    pub fn new(bodies: usize, most: usize) -> Self {
+        Self(Memory::new(bodies * most, "JSON", "--max-message"))
     }
 
     /// A place for a body that is empty yet.
@@ -49,12 +41,7 @@ impl Place {
         if blocks == 0 {
             return Ok(());
         }
-        let more =
-            u32::try_from(blocks).ok().and_then(|n| Arc::clone(&self.room.blocks).try_acquire_many_owned(n).ok());
-        let more = more.ok_or_else(|| {
-            let limit = format!("{} bytes at once", self.room.bytes);
-            Status::from(Error::Exhausted { what: "the server's room for JSON".to_owned(), limit })
-        })?;
+        let more = self.room.0.take(blocks)?;
         match &mut self.taken {
             Some(taken) => taken.merge(more),
             None => self.taken = Some(more),
@@ -69,14 +56,14 @@ mod tests {
 
     #[test]
     fn bodies_share_the_room_and_give_it_back() {
-        let room = Room::new(8 << 10);
+        let room = Room::new(2, 4 << 10);
         let (mut one, mut other) = (room.place(), room.place());
         for _ in 0..12 {
             one.grow(512).unwrap();
         }
         other.grow(2 << 10).unwrap();
         let status = other.grow(1 << 10).unwrap_err();
-        assert!(status.message().contains("room for JSON is full (8192 bytes at once)"), "{status}");
+        assert!(status.message().contains("memory for JSON is full ("), "{status}");
         other.grow(100).unwrap();
         drop(one);
         other.grow(6 << 10).unwrap();

@@ -173,7 +173,7 @@ async fn bodies_that_take_all_the_room_are_turned_away() {
     let mut answers = [answers.0, answers.1, answers.2];
     answers.sort_by_key(|answer| answer.status);
     assert_eq!((answers[0].status, answers[1].status), (200, 200));
-    answers[2].assert_error(429, "RESOURCE_EXHAUSTED", "room for JSON is full");
+    answers[2].assert_error(429, "RESOURCE_EXHAUSTED", "memory for JSON is full");
     http.post("/v1/embed", &large).await.ok();
 }
 
