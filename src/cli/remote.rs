@@ -87,5 +87,9 @@ impl ServerArgs {
 
 /// The server's sentence alone, without the metadata around it.
 pub fn told(status: tonic::Status) -> anyhow::Error {
+    if let Some(cause) = std::error::Error::source(&status) {
+        let hint = "a server that has a certificate is named by `https://…`";
+        return anyhow::anyhow!("the connection broke ({cause}); {hint}, and its log may say more");
+    }
     anyhow::anyhow!("the server answered {:?}: {}", status.code(), status.message())
 }
