@@ -1,5 +1,6 @@
 //! How commands talk to a server.
 
+use std::error::Error as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -87,7 +88,7 @@ impl ServerArgs {
 
 /// The server's sentence alone, without the metadata around it.
 pub fn told(status: tonic::Status) -> anyhow::Error {
-    if let Some(cause) = std::error::Error::source(&status) {
+    if let Some(cause) = std::iter::successors(status.source(), |cause| cause.source()).last() {
         let hint = "a server that has a certificate is named by `https://…`";
         return anyhow::anyhow!("the connection broke ({cause}); {hint}, and its log may say more");
     }
