@@ -88,7 +88,7 @@ impl ServerArgs {
 
 /// The server's sentence alone, without the metadata around it.
 pub fn told(status: tonic::Status) -> anyhow::Error {
-    if let Some(cause) = std::iter::successors(status.source(), |cause| cause.source()).last() {
+    if let Some(cause) = std::iter::successors(status.source(), |&cause| cause.source()).last() {
         let hint = "a server that has a certificate is named by `https://…`";
         return anyhow::anyhow!("the connection broke ({cause}); {hint}, and its log may say more");
     }
