@@ -227,8 +227,8 @@ def main() -> None:
                 held, most, found = under_load(args, server, table)
                 ratios |= held
                 draw(args.results / "serve.svg", most, found)
-                held = f"{server.memory() / 2**20:,.0f} MiB resident and {server.threads()} threads"
-                table += ["", f"The server had {held} at the end."]
+                resident = f"{server.memory() / 2**20:,.0f} MiB resident and {server.threads()} threads"
+                table += ["", f"The server had {resident} at the end."]
     if args.prepare:
         return
     head = [

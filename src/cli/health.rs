@@ -22,7 +22,7 @@ const DEFAULT: &str = "http://127.0.0.1:50051";
 #[command(
     after_help = "Examples:\n  simbert health\n  simbert health --server https://faq.example:50051 --ca ca.pem\n  \
     until simbert health --timeout 1 2>/dev/null; do sleep 1; done",
-    mut_arg("server", |server| server.help("The server to ask [default: http://127.0.0.1:50051]").long_help(None))
+    mut_arg("server", |server| server.help(format!("The server to ask [default: {DEFAULT}]")).long_help(None))
 )]
 pub struct Health {
     #[command(flatten)]

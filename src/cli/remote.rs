@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::server::{ApiKey, Client, ClientOptions, ClientTls};
+use crate::server::{ApiKey, Client, ClientOptions, ClientTls, causes};
 use crate::{Error, Result};
 
 /// The server that a command may be sent to.
@@ -88,7 +88,8 @@ impl ServerArgs {
 
 /// The server's sentence alone, without the metadata around it.
 pub fn told(status: tonic::Status) -> anyhow::Error {
-    if let Some(cause) = std::iter::successors(status.source(), |&cause| cause.source()).last() {
+    if status.source().is_some() {
+        let cause = causes(&status);
         let hint = "a server that has a certificate is named by `https://…`";
         return anyhow::anyhow!("the connection broke ({cause}); {hint}, and its log may say more");
     }

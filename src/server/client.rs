@@ -159,7 +159,7 @@ async fn greet(channel: Channel, patience: Duration, known: bool) -> Result<(), 
 }
 
 /// What lies under an error of the transport, as one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -23,6 +23,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 
 use super::ServerOptions;
 use super::activity::{Activity, End, Open, Patience};
+use super::pause::PAUSES;
 use super::unread::{Sending, Unread};
 
 /// Streams of one HTTP/2 connection that may fail by the client's fault before it is told to calm down. Source:
@@ -37,8 +38,6 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const HEADER_BYTES: u32 = 16 << 10;
 /// Bytes that an HTTP/1 connection buffers; its request line and headers must fit.
 const BUFFER_BYTES: usize = 64 << 10;
-/// A reply has to be read within so many times as long as a peer may pause over a request, as a body of JSON has to come.
-const PAUSES: u32 = 10;
 /// What a port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {

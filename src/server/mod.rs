@@ -68,6 +68,7 @@ mod transfer;
 mod unread;
 
 pub use access::{ApiKey, KeyEntry, Role};
+pub(crate) use client::causes;
 pub use client::{Client, ClientOptions, Credentials, Line};
 pub use client_tls::ClientTls;
 pub use options::ServerOptions;

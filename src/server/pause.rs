@@ -7,6 +7,9 @@ use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::body::Body;
 
+/// A whole body, of a request or of a reply, may take so many times as long as one pause.
+pub(super) const PAUSES: u32 = 10;
+
 /// The body of a call that takes one message. It fails when more of it does not come within `pause`.
 pub(super) fn impatient(body: Body, pause: Duration) -> Body {
     let frames = BodyStream::new(body.map_err(Status::from)).timeout(pause);

@@ -19,7 +19,7 @@ const LOAD: Duration = Duration::from_secs(2);
 /// How long the first answers may take, on a machine with other work.
 const WARMING: Duration = Duration::from_secs(60);
 /// How many answers every caller has had before the signal.
-const ANSWERS: usize = 4;
+const ANSWERS: usize = 6;
 /// Before a caller who was turned away asks again.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a caller may take to hear of the end, past the server's own grace period.
@@ -43,8 +43,8 @@ struct Answers {
 }
 
 impl Answers {
-    fn add(&mut self, answers: usize) {
-        self.count += answers;
+    fn add(&mut self) {
+        self.count += 1;
         if self.count >= ANSWERS {
             self.waited_for = None;
         }
@@ -86,7 +86,7 @@ async fn stream(mut client: Client, name: String, mut answers: Answers) -> Told 
     let replies = client.questions.bulk_upsert_questions(ReceiverStream::new(messages)).await;
     if let Ok(mut replies) = replies.map(tonic::Response::into_inner) {
         while let Ok(Some(reply)) = replies.message().await {
-            answers.add(1);
+            answers.add();
             settled = reply.settled;
         }
     }
@@ -124,7 +124,7 @@ async fn write(client: Client, name: String, mut answers: Answers) -> Told {
             told.open.insert(id);
             return told;
         }
-        answers.add(1);
+        answers.add();
         if n % 3 == 0 {
             if insist(&client, |client| delete(client, id.clone())).await.is_err() {
                 told.open.insert(id);
@@ -149,7 +149,7 @@ async fn ask(client: Client, generates: bool, mut answers: Answers) {
         if answer.is_err() {
             return;
         }
-        answers.add(1);
+        answers.add();
     }
 }
 
@@ -198,7 +198,7 @@ async fn a_signal_under_load_loses_nothing_acknowledged_and_hangs_nobody() {
     assert!(told.elapsed() < grace, "the calls that ran were short: {:?}", told.elapsed());
     let heard = async { (writers.join_all().await, readers.join_all().await) };
     let (written, _) = tokio::time::timeout(HEARING, heard).await.expect("nobody hangs");
-    assert!(written.iter().all(|told| !told.written.is_empty()), "all of them wrote");
+    assert!(written.iter().all(|told| told.written.len() > 2), "all of them wrote");
 
     let started = Instant::now();
     let process = Process::start(data.path());

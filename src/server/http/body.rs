@@ -12,12 +12,10 @@ use tonic::{Code, Status};
 
 use super::failure::Failure;
 use super::room::{Place, Room};
+use crate::server::pause::PAUSES;
 
 /// Messages of more bytes than this are read and written off the asynchronous threads.
 const SMALL: usize = 64 << 10;
-
-/// A whole body may take so many times as long as one pause.
-const PAUSES: u32 = 10;
 
 /// How bodies are taken in. Cheap to clone.
 #[derive(Clone)]

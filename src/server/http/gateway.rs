@@ -64,7 +64,9 @@ impl Gateway {
             Err(status) => Failure::from(status).into_response(),
         };
         response.headers_mut().extend(headers);
-        answer.unread.map(|unread| response.extensions_mut().insert(unread));
+        if let Some(unread) = answer.unread {
+            response.extensions_mut().insert(unread);
+        }
         Ok(response)
     }
 

@@ -65,7 +65,7 @@ pub(super) fn router(calls: &Calls<Routed>, context: &Context) -> Result<Router>
     let intake = Intake {
         most: options.max_message_bytes,
         pause: options.header_timeout,
-        room: Room::new(BODIES, options.max_message_bytes),
+        room: Room::new(BODIES * options.max_message_bytes),
     };
     for route in ROUTES {
         let gateway =

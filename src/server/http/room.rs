@@ -18,9 +18,8 @@ pub(super) struct Place {
 }
 
 impl Room {
-    /// Room for this many bodies of the largest size.
-    pub fn new(bodies: usize, most: usize) -> Self {
-        Self(Memory::new(bodies * most, "JSON", "--max-message"))
+    pub fn new(bytes: usize) -> Self {
+        Self(Memory::new(bytes, "JSON", "--max-message"))
     }
 
     /// A place for a body that is empty yet.
@@ -56,14 +55,17 @@ mod tests {
 
     #[test]
     fn bodies_share_the_room_and_give_it_back() {
-        let room = Room::new(2, 4 << 10);
+        let room = Room::new(8 << 10);
         let (mut one, mut other) = (room.place(), room.place());
         for _ in 0..12 {
             one.grow(512).unwrap();
         }
         other.grow(2 << 10).unwrap();
         let status = other.grow(1 << 10).unwrap_err();
-        assert!(status.message().contains("memory for JSON is full ("), "{status}");
+        assert!(
+            status.message().contains("the server's memory for JSON is full (0 MiB by the server's `--max-message`)"),
+            "{status}"
+        );
         other.grow(100).unwrap();
         drop(one);
         other.grow(6 << 10).unwrap();
