@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// How much further each round looks for hits of other FAQs.
 const WIDER: usize = 4;
+/// Hits that a walk finds soon.
+const FEW: usize = 100;
 
 impl SearchRequest {
     /// Refuses what cannot be searched for.
@@ -109,6 +111,11 @@ pub struct EncodedSearch {
 }
 
 impl EncodedSearch {
+    /// Whether it is a walk through the index and little else, as most are. A filter may take a look at every question.
+    pub fn is_short(&self) -> bool {
+        matches!(&self.requests[..], [one] if one.filter.is_none() && !one.exact && one.k <= FEW)
+    }
+
     /// Ends the search; this blocks.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use tonic::{Response, Status};
 use super::access::Caller;
 use super::gate::{Gate, Turn};
 use super::limits::Limits;
+use super::line::Line;
 use super::memory::{BLOCK, Memory};
 use super::metrics::Metrics;
 use super::model::Model;
@@ -40,6 +41,8 @@ pub(super) struct Context {
     pub transfers: Arc<Semaphore>,
     /// What copies, sends, receives and restores snapshots: beside the calls, which such long work must not hold up.
     pub copying: Gate,
+    /// What is left of short searches that have their vectors.
+    searching: Line,
     /// For replies until they are read.
     unread: Memory,
     pub metrics: Arc<Metrics>,
@@ -70,6 +73,7 @@ impl Context {
             streams,
             transfers,
             copying,
+            searching: Line::new(),
             unread: Memory::new(options.max_unread_bytes, "replies", "--max-unread"),
             metrics,
             measuring: Arc::new(Semaphore::new(1)),
@@ -199,9 +203,10 @@ impl Context {
         bank: String,
         requests: Vec<SearchRequest>,
     ) -> Result<(Vec<SearchResponse>, Duration), Status> {
-        let (engine, name) = (self.engine.clone(), caller.bank("bank", bank)?);
+        let (engine, name, line) = (self.engine.clone(), caller.bank("bank", bank)?, self.searching.clone());
         let search = move |turn: Turn<_>| match engine.open_bank(&name) {
-            Some(bank) => bank.search_later(requests, turn.waiter(), |encoded| match encoded {
+            Some(bank) => bank.search_later(requests, turn.waiter(), move |encoded| match encoded {
+                Ok(encoded) if encoded.is_short() => turn.work_in(&line, || encoded.search()),
                 Ok(encoded) => turn.work(|| encoded.search()),
                 Err(error) => turn.answer(Err(error)),
             }),

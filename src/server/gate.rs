@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument as _;
 
+use super::line::Line;
 use crate::runtime::{Waiter, while_waited_for, while_waiting};
 use crate::{Error, Result};
 
@@ -85,12 +86,20 @@ impl<T: Send + 'static> Turn<T> {
     /// Answers by what `work` gives, on a thread that may block, unless the caller has gone.
     pub fn work(self, work: impl FnOnce() -> Result<T> + Send + 'static) {
         let runtime = self.runtime.clone();
-        runtime.spawn_blocking(move || {
-            if !self.reply.is_closed() {
-                let result = while_waiting(self.waiter(), || self.span.in_scope(work));
-                self.answer(result);
-            }
-        });
+        runtime.spawn_blocking(move || self.finish(work));
+    }
+
+    /// The same for work that is short, and that many calls come to at once.
+    pub fn work_in(self, line: &Line, work: impl FnOnce() -> Result<T> + Send + 'static) {
+        let runtime = self.runtime.clone();
+        line.push(&runtime, move || self.finish(work));
+    }
+
+    fn finish(self, work: impl FnOnce() -> Result<T>) {
+        if !self.reply.is_closed() {
+            let result = while_waiting(self.waiter(), || self.span.in_scope(work));
+            self.answer(result);
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) mod fuzzing;
 mod gate;
 mod http;
 pub mod limits;
+mod line;
 mod many;
 mod memory;
 mod message_size;
