@@ -65,7 +65,10 @@ impl Batches {
             ("data.ranked", unknown(settings.ranked.iter().flatten().collect())),
         ] {
             if let Some(name) = name {
-                let expected = format!("sources of the data: {}", corpus.sources.join(", "));
+                let likeness = |source: &str| strsim::jaro_winkler(source, &name);
+                let known = corpus.sources.iter().map(String::as_str);
+                let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();
+                let expected = format!("one of the {} sources of the data, such as `{nearest}`", corpus.sources.len());
                 return Err(Error::invalid(format!("training setting `{setting}`"), expected, name));
             }
         }
@@ -345,7 +348,7 @@ mod tests {
         let fails =
             |settings: DataSettings| Batches::new(corpus.clone(), &settings, &optimizer, 7).unwrap_err().to_string();
         let unknown = DataSettings { most_of: [("2".to_owned(), 2)].into(), ..settings.clone() };
-        assert!(fails(unknown).contains("sources of the data: 0, 1"));
+        assert!(fails(unknown).contains("one of the 2 sources of the data, such as `"));
         let none = DataSettings {
             most_of: [("0", 0), ("1", 1)].map(|(name, most)| (name.to_owned(), most)).into(),
             ..settings

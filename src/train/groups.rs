@@ -149,7 +149,7 @@ impl Corpus {
 
     /// The position of a source, added if it is new.
     fn source(&mut self, name: Option<&str>, file: &Path) -> usize {
-        let name = name.map_or_else(|| file.display().to_string(), str::to_owned);
+        let name = name.map_or_else(|| file.file_name().unwrap_or_default().to_string_lossy(), Into::into).into_owned();
         self.sources.iter().position(|source| *source == name).unwrap_or_else(|| {
             self.sources.push(name);
             self.sources.len() - 1
