@@ -6,10 +6,29 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import grpc
+from google.protobuf.any_pb2 import Any
+from google.rpc import error_details_pb2, status_pb2
 
 from simbert.v1 import bank_pb2, bank_pb2_grpc, question_pb2, question_pb2_grpc, search_pb2, search_pb2_grpc
+
+
+@dataclass
+class Status(grpc.Status):
+    """A status with details."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, bytes], ...]
+
+    @staticmethod
+    def of(code: grpc.StatusCode, reason: str) -> Status:
+        info = Any()
+        info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="simbert"))
+        packed = status_pb2.Status(code=code.value[0], details=[info]).SerializeToString()
+        return Status(code, f"as told: {reason}", (("grpc-status-details-bin", packed),))
 
 
 class Scripted(
@@ -18,7 +37,7 @@ class Scripted(
     """Ends call after call with the statuses of `script`, and then answers."""
 
     def __init__(self) -> None:
-        self.script: list[grpc.StatusCode] = []
+        self.script: list[grpc.StatusCode | Status] = []
         self.calls = 0
         self.metadata: dict[str, str] = {}
         self.left: list[float] = []
@@ -30,9 +49,11 @@ class Scripted(
         self.metadata = dict(context.invocation_metadata())
         self.left.append(context.time_remaining())
         if self.script:
-            code = self.script.pop(0)
-            if code is not grpc.StatusCode.OK:
-                context.abort(code, f"as told: {code.name}")
+            told = self.script.pop(0)
+            if isinstance(told, Status):
+                context.abort_with_status(told)
+            if told is not grpc.StatusCode.OK:
+                context.abort(told, f"as told: {told.name}")
 
     def Search(self, request, context):  # noqa: N802
         self._answer(context)

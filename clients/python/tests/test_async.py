@@ -53,7 +53,7 @@ def test_banks(run: Run) -> None:
             await client.create_bank("async")
         assert "async" in [bank.name for bank in await client.list_banks()]
         await client.delete_bank("async")
-        with pytest.raises(NotFound, match="bank `async` was not found"):
+        with pytest.raises(NotFound, match="bank `async` was not found", check=lambda e: e.reason == "BANK_NOT_FOUND"):
             await client.get_bank("async")
 
     run(test)

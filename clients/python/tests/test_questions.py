@@ -51,8 +51,9 @@ def test_deleting_counts_what_was_there(client: Client, faq: str) -> None:
 
 
 def test_limits_are_the_servers(client: Client, faq: str) -> None:
-    with pytest.raises(InvalidArgument, match="text: expected"):
+    with pytest.raises(InvalidArgument, match="text: expected") as raised:
         client.upsert_questions(faq, [("a", "  ")])
+    assert (raised.value.reason, raised.value.field) == ("INVALID_VALUE", "questions[0].text")
     with pytest.raises(InvalidArgument, match="number of questions: expected 1 to 1024"):
         client.upsert_questions(faq, [])
     with pytest.raises(InvalidArgument, match="page_size"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from proxy import Proxy
-from scripted import Scripted, scripted
+from scripted import Scripted, Status, scripted
 from served import Served
 
 from simbert import (
@@ -53,6 +53,22 @@ def test_in_the_end_the_last_failure_is_raised(flaky: tuple[Scripted, Client]) -
     with pytest.raises(ResourceExhausted, match="as told"):
         client.search("a", bank="faq")
     assert server.calls == 4
+
+
+def test_a_reason_says_whether_it_is_worth_trying_again(flaky: tuple[Scripted, Client]) -> None:
+    server, client = flaky
+    server.script = [Status.of(EXHAUSTED, "BUSY"), Status.of(EXHAUSTED, "DISK_FULL")]
+    with pytest.raises(ResourceExhausted, match="as told") as raised:
+        client.search("a", bank="faq")
+    assert (raised.value.reason, raised.value.passing, server.calls) == ("DISK_FULL", False, 2)
+
+
+def test_details_that_cannot_be_read_are_none(flaky: tuple[Scripted, Client]) -> None:
+    server, client = flaky
+    server.script = [Status(grpc.StatusCode.INTERNAL, "as told", (("grpc-status-details-bin", b"\xff\xff"),))]
+    with pytest.raises(Internal, match="as told") as raised:
+        client.search("a", bank="faq")
+    assert raised.value.reason == ""
 
 
 def test_other_failures_are_not_tried_again(flaky: tuple[Scripted, Client]) -> None:
@@ -133,4 +149,4 @@ def test_every_status_has_its_class() -> None:
             assert errors._BY_CODE[code].code is code
             assert issubclass(errors._BY_CODE[code], SimbertError)
     assert Unknown.__name__ == "Unknown"
-    assert {kind for kind in errors._BY_CODE.values() if kind.passing} == {Unavailable, ResourceExhausted}
+    assert {kind for kind in errors._BY_CODE.values() if kind("").passing} == {Unavailable, ResourceExhausted}

@@ -41,7 +41,7 @@ const LEAST_WORKERS: usize = 2;
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  simbert serve --int8 --http\n  simbert serve --listen 127.0.0.1:0 --port-file port.txt\n  \
-    simbert serve --print-config > simbert.toml\n  \
+    simbert serve --print-config > settings.toml\n  \
     grpcurl -plaintext 127.0.0.1:50051 list\n  curl http://127.0.0.1:8080/v1/banks"
 )]
 pub struct Serve {

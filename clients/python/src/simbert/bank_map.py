@@ -103,7 +103,7 @@ def map_bank(
     near-duplicates from a cosine of `near_duplicate_score` on, 0.5 to 1, 0.95 if None. `label_key` names the metadata
     key whose value each point carries.
 
-    Raises `NotFound`, `InvalidArgument`, and `ResourceExhausted` when the reply would be too large.
+    Raises `NotFound`, `InvalidArgument`, and `OutOfRange` when the reply would be too large.
     """
     request = bank_pb2.MapBankRequest(
         name=name, points=points, near_duplicate_score=near_duplicate_score, label_key=label_key, seed=seed

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
     from .bulk import BulkResult
@@ -17,8 +19,12 @@ class SimbertError(Exception):
 
     #: The gRPC status that this class stands for.
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
-    #: Whether the same call may succeed a moment later.
-    passing: ClassVar[bool] = False
+    _may_pass: ClassVar[bool] = False
+    #: Why, for programs: a name of `ErrorReason` in `error_reason.proto` without its prefix, such as "BUSY" or
+    #: "DISK_FULL"; empty where the server gave none.
+    reason: str = ""
+    #: The path of the field that is wrong, such as `questions[3].metadata["lang"]`; empty but for `InvalidArgument`.
+    field: str = ""
     #: How far a bulk upsert had come when it failed; None for every other call.
     progress: BulkResult | None = None
 
@@ -27,7 +33,14 @@ class SimbertError(Exception):
         """The exception that a gRPC error stands for."""
         call = cast(grpc.Call, error)  # every error that a call raises is one
         kind = _BY_CODE.get(call.code(), Unknown)
-        return kind(call.details() or kind.code.name)
+        raised = kind(call.details() or kind.code.name)
+        raised.reason, raised.field = _details(call)
+        return raised
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed a moment later."""
+        return self._may_pass and self.reason != "DISK_FULL"
 
 
 class Cancelled(SimbertError):
@@ -83,10 +96,10 @@ class Unauthenticated(SimbertError):
 
 
 class ResourceExhausted(SimbertError):
-    """The server is full at the moment, and turned the call away before doing any of it."""
+    """The server is full at the moment, and turned the call away before doing any of it; or its disk is full."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    passing = True
+    _may_pass = True
 
 
 class FailedPrecondition(SimbertError):
@@ -123,13 +136,26 @@ class Unavailable(SimbertError):
     """Nobody answers at the address, the connection broke, or the server is shutting down."""
 
     code = grpc.StatusCode.UNAVAILABLE
-    passing = True
+    _may_pass = True
 
 
 class DataLoss(SimbertError):
     """A bank is damaged on the server's disk; the sentence says what can be done."""
 
     code = grpc.StatusCode.DATA_LOSS
+
+
+def _details(call: grpc.Call) -> tuple[str, str]:
+    """The reason and the field that a status carries, empty where it carries none."""
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    metadata = dict(call.trailing_metadata() or ())
+    try:
+        for detail in status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b"")).details:
+            detail.Unpack(info)
+            detail.Unpack(request)
+    except (DecodeError, TypeError):  # by a proxy, or no simbert
+        return "", ""
+    return info.reason, request.field_violations[0].field if request.field_violations else ""
 
 
 _BY_CODE = {kind.code: kind for kind in SimbertError.__subclasses__()}

@@ -131,8 +131,9 @@ class BankServiceServicer(object):
 
     def MapBank(self, request, context):
         """Lays a bank's questions out in a plane, so that like ones lie beside each other, and finds those that are nearly the
-        same. How long it takes follows the number of points, not the size of the bank; it stops when the caller leaves. NOT_FOUND when there is no bank of this name, RESOURCE_EXHAUSTED when the reply would be
-        larger than the server's largest message.
+        same. How long it takes follows the number of points, not the size of the bank; it stops when the caller leaves.
+        NOT_FOUND when there is no bank of this name, OUT_OF_RANGE when the reply would be larger than the server's largest
+        message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
