@@ -108,6 +108,18 @@ fn a_failure_exits_with_1_and_a_reason() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [&["serve", "--print-config"][..], &["bank", "list", "--data", "no/such/folder", "--json"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simbert"));
+        let output = command.args(arguments).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = simbert(&["completions", shell]);

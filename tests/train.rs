@@ -387,6 +387,19 @@ fn a_teacher_is_asked_once_and_remembered_on_disk() {
     assert_eq!(run(), 0);
     let cache = student.path().join("run/teacher.safetensors");
     std::fs::write(&cache, "rubbish").unwrap();
+    let other = format!(
+        "[optimizer]\nsteps = 2\nbatch_pairs = 4\nlearning_rate = 1e-3\n\
+         [teacher]\nmodel = {teacher:?}\nweight = 1.0\ncache = \"elsewhere.safetensors\"\n"
+    );
+    let run = |start, go_on: fn(&Event<'_>) -> bool| {
+        let trainer = Trainer::open(settings(student.path(), &other), start, &Device::Cpu).unwrap();
+        trainer.run(None, |event| go_on(&event)).unwrap()
+    };
+    let stopped = run(Start::Restart, |event| !matches!(event, Event::Teacher { .. }));
+    assert!(stopped.model.is_none() && stopped.steps == 0, "it goes on while the teacher is asked");
+    assert_eq!(run(Start::Fresh, |event| !matches!(event, Event::Step(_))).steps, 1);
+    assert!(student.path().join("elsewhere.safetensors").is_file());
+    assert_eq!(run(Start::Resume, |_| true).steps, 2);
     let extra = format!(
         "[optimizer]\nsteps = 2\nbatch_pairs = 4\nlearning_rate = 1e-3\n[teacher]\nmodel = {teacher:?}\nweight = 1.0\n"
     );
@@ -438,6 +451,38 @@ fn a_checkpoint_is_neither_overwritten_nor_mixed_with_other_settings() {
     assert!(error.contains("`--resume`") && error.contains("`--restart`"), "{error}");
     let error = open(&short.replace("1e-3", "2e-3"), Start::Resume).unwrap_err().to_string();
     assert!(error.contains("`optimizer`"), "{error}");
+    open(short, Start::Restart).unwrap();
+    let error = open(short, Start::Resume).unwrap_err().to_string();
+    assert!(error.contains("without `--resume`"), "a run that starts afresh leaves the old checkpoint: {error}");
+}
+
+#[test]
+fn what_a_killed_save_left_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let optimizer = "[optimizer]\nsteps = 3\nbatch_pairs = 4\nlearning_rate = 1e-3\n[checkpoint]\nevery = 1\n";
+    let open = |start| Trainer::open(settings(folder.path(), optimizer), start, &Device::Cpu).unwrap();
+    open(Start::Fresh).run(None, |event| !matches!(event, Event::Step(_))).unwrap();
+    for left in ["checkpoint.old", "checkpoint.partial"] {
+        std::fs::create_dir(folder.path().join("run").join(left)).unwrap();
+        std::fs::write(folder.path().join("run").join(left).join("state.json"), "torn").unwrap();
+    }
+    assert_eq!(open(Start::Resume).run(None, |_| true).unwrap().steps, 3);
+    for left in ["checkpoint.old", "checkpoint.partial"] {
+        assert!(!folder.path().join("run").join(left).exists(), "{left} is left");
+    }
+}
+
+#[test]
+fn a_model_is_served_as_it_was_trained_without_the_prefix_of_its_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "[optimizer]\nsteps = 1\nbatch_pairs = 4\nlearning_rate = 1e-3\n");
+    let path = folder.path().join("base/config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["prefix"] = "query: ".into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    assert_eq!(Config::from_file(&path).unwrap().prefix, "query: ");
+    let outcome = Trainer::open(settings, Start::Fresh, &Device::Cpu).unwrap().run(None, |_| true).unwrap();
+    assert_eq!(Config::from_file(outcome.model.unwrap().join("config.json")).unwrap().prefix, "");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::say::say;
 use crate::model::{ModelDirectory, Precision, blend};
 
 /// Average the weights of models that were trained from one base.
@@ -44,7 +45,7 @@ impl Blend {
         let models: Vec<_> =
             self.models.iter().map(open).zip(shares).map(|(m, s)| Ok((m?, s))).collect::<crate::Result<_>>()?;
         blend(&models, &to, if self.f32 { Precision::F32 } else { Precision::F16 })?;
-        println!("{}", self.output.display());
+        say!("{}", self.output.display());
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::ProgressBar;
 
+use crate::cli::say::say;
 use crate::model::{Arithmetic, ModelDirectory};
 use crate::onnx::export;
 
@@ -38,7 +39,7 @@ impl Export {
         let done = export(&directory)?;
         spinner.finish_and_clear();
         for file in &done.files {
-            println!("{} ({:.1} MB)", file.display(), std::fs::metadata(file)?.len() as f64 / 1e6);
+            say!("{} ({:.1} MB)", file.display(), std::fs::metadata(file)?.len() as f64 / 1e6);
         }
         if !done.decoder {
             eprintln!("no decoder: model.safetensors has no language-model head (`cls.predictions` weights)");

@@ -10,6 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::remote::{Remote, ServerArgs, told};
 use super::serve::runtime;
+use crate::cli::say::say;
 
 /// Where a server listens that was told nothing else.
 const DEFAULT: &str = "http://127.0.0.1:50051";
@@ -40,7 +41,7 @@ impl Health {
             bail!("the server did not answer within {} s; is it overloaded, or still loading its model?", self.timeout);
         };
         match status? {
-            ServingStatus::Serving => println!("serving"),
+            ServingStatus::Serving => say!("serving"),
             other => bail!("the server says {}", other.as_str_name()),
         }
         Ok(())

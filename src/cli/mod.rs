@@ -22,6 +22,7 @@ mod log;
 mod open;
 mod remote;
 mod sampling;
+mod say;
 mod search;
 mod serve;
 mod train;

@@ -1,5 +1,6 @@
 //! `simbert train`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -60,7 +61,7 @@ impl Train {
         bar.set_style(ProgressStyle::with_template(
             "{elapsed_precise} {bar:24} {pos}/{len} steps, {eta_precise} left · {msg}",
         )?);
-        let mut speed = Speed::default();
+        let (mut speed, mut read) = (Speed::default(), true);
         let outcome = trainer.run(self.stop_after, |event| {
             match event {
                 Event::Begin { groups, excluded, parameters, started, step } => {
@@ -85,7 +86,8 @@ impl Train {
                 }
                 Event::Step(report) => {
                     if self.json {
-                        println!("{}", serde_json::to_string(report).unwrap_or_default());
+                        let line = serde_json::to_string(report).unwrap_or_default();
+                        read &= writeln!(std::io::stdout(), "{line}").is_ok();
                     }
                     bar.set_position(report.step);
                     bar.set_message(format!(
@@ -106,9 +108,12 @@ impl Train {
                 }
                 Event::Checkpoint { .. } => {}
             }
-            !stop.load(Ordering::Relaxed)
+            read && !stop.load(Ordering::Relaxed)
         })?;
         bar.finish_and_clear();
+        if !read {
+            anyhow::bail!("nobody reads the steps any more; `--resume` goes on from step {}", outcome.steps);
+        }
         let Some(model) = outcome.model else {
             anyhow::bail!("stopped after step {}; `--resume` goes on from there", outcome.steps);
         };

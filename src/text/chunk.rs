@@ -19,8 +19,9 @@ pub fn first_chunk(text: &str, most: usize) -> &str {
             }
             end = at + found.len();
         }
-        if end > 0 {
-            text = text[..end].trim_end_matches(separator).trim();
+        let part = text[..end].trim_end_matches(separator).trim();
+        if !part.is_empty() {
+            text = part;
         }
     }
     text
@@ -37,5 +38,7 @@ mod tests {
         assert_eq!(first_chunk("一二三，四五六。七八九", 5), "一二三");
         assert_eq!(first_chunk("一二三四五六", 3), "一二三四五六");
         assert_eq!(first_chunk("", 3), "");
+        assert_eq!(first_chunk("！！！一二三，四五六", 5), "！！！一二三");
+        assert_eq!(first_chunk("？？？？", 3), "？？？？");
     }
 }

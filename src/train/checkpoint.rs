@@ -55,11 +55,14 @@ impl Checkpoint {
         self.folder.with_file_name("best.safetensors")
     }
 
-    /// Removes the best weights of an earlier run.
+    /// Removes the checkpoint of an earlier run and its best weights, if there are any.
     ///
     /// # Errors
     /// They cannot be removed.
-    pub fn forget_best(&self) -> Result<()> {
+    pub fn forget(&self) -> Result<()> {
+        for folder in [&self.folder, &self.aside(), &self.partial()] {
+            remove(folder)?;
+        }
         let path = self.best_path();
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove the best weights", &path, e)),
@@ -67,9 +70,18 @@ impl Checkpoint {
         }
     }
 
-    /// Replaces the checkpoint, whole or not at all: it is written beside the old one, which then makes way.
-    /// `weights` writes the weights' files into
-    /// the checkpoint it is given.
+    /// Where a new one is written.
+    fn partial(&self) -> PathBuf {
+        self.folder.with_extension("partial")
+    }
+
+    /// Where the old one waits until the new one is in place.
+    fn aside(&self) -> PathBuf {
+        self.folder.with_extension("old")
+    }
+
+    /// Replaces the checkpoint, whole or not at all: it is written beside the old one, which makes way when it is on the
+    /// disk. `weights` writes the weights' files into the checkpoint it is given.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -80,26 +92,30 @@ impl Checkpoint {
         optimizer: &HashMap<String, Tensor>,
         weights: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<()> {
-        let fresh = Self { folder: self.folder.with_extension("partial") };
+        let fresh = Self { folder: self.partial() };
         let io = |action| move |e| Error::io(action, &self.folder, e);
-        if fresh.folder.exists() {
-            std::fs::remove_dir_all(&fresh.folder).map_err(io("remove a half-written checkpoint"))?;
-        }
+        remove(&fresh.folder)?;
         std::fs::create_dir_all(&fresh.folder).map_err(io("make the checkpoint's folder"))?;
         weights(&fresh)?;
         candle_core::safetensors::save(optimizer, fresh.folder.join("optimizer.safetensors"))?;
         let state = serde_json::to_vec_pretty(&State { step, settings: settings.clone() })
             .map_err(|e| Error::Internal(e.to_string()))?;
         std::fs::write(fresh.folder.join("state.json"), state).map_err(io("write the checkpoint's state"))?;
-        let old = self.folder.with_extension("old");
+        let to_disk = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
+        for file in std::fs::read_dir(&fresh.folder).map_err(io("list the checkpoint's files"))? {
+            file.and_then(|file| to_disk(&file.path())).map_err(io("write the checkpoint to disk"))?;
+        }
+        to_disk(&fresh.folder).map_err(io("write the checkpoint to disk"))?;
+        let old = self.aside();
         if self.folder.exists() {
+            remove(&old)?; // of a run that died when the new one was in place
             std::fs::rename(&self.folder, &old).map_err(io("put the old checkpoint aside"))?;
         }
         std::fs::rename(&fresh.folder, &self.folder).map_err(io("put the checkpoint in place"))?;
-        if old.exists() {
-            std::fs::remove_dir_all(&old).map_err(io("remove the old checkpoint"))?;
+        if let Some(run) = self.folder.parent() {
+            to_disk(run).map_err(io("write the checkpoint to disk"))?;
         }
-        Ok(())
+        remove(&old)
     }
 
     /// Steps taken and the optimiser's tensors. A checkpoint that was put aside by a run that died in the middle of
@@ -130,11 +146,19 @@ impl Checkpoint {
     /// # Errors
     /// The folder cannot be renamed.
     pub fn recover(&self) -> Result<()> {
-        let old = self.folder.with_extension("old");
+        let old = self.aside();
         if !self.exists() && old.is_dir() {
             std::fs::rename(&old, &self.folder).map_err(|e| Error::io("put back the checkpoint", &old, e))?;
         }
         Ok(())
+    }
+}
+
+/// Removes a folder, if it is there.
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove an old checkpoint", folder, e)),
+        _ => Ok(()),
     }
 }
 

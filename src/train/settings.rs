@@ -375,7 +375,9 @@ impl Settings {
         // One spelling for each file, so that a checkpoint made from another folder is not taken for another run's.
         let resolve = |file: &mut PathBuf| {
             *file = folder.join(&*file);
-            *file = file.canonicalize().unwrap_or_else(|_| file.clone());
+            // A cache may not be there yet, but its folder is.
+            let beside = |file: &Path| Some(file.parent()?.canonicalize().ok()?.join(file.file_name()?));
+            *file = file.canonicalize().ok().or_else(|| beside(file)).unwrap_or_else(|| file.clone());
         };
         resolve(&mut settings.output);
         resolve(&mut settings.model.base);

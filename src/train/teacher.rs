@@ -26,7 +26,8 @@ pub struct Teacher {
 
 impl Teacher {
     /// Takes the vectors of `texts` from the cache, encodes what it lacks, and writes them back to it. `tell` hears how
-    /// many of the missing texts are done.
+    /// many of the missing texts are done; it returns whether to go on. None when it does not: those that are done are in
+    /// the cache then.
     ///
     /// # Errors
     /// The teacher or the cache cannot be read, or the cache cannot be written.
@@ -35,8 +36,8 @@ impl Teacher {
         output: &Path,
         texts: &[String],
         (device, compute): (&Device, Compute),
-        tell: &mut dyn FnMut(usize, usize),
-    ) -> Result<Self> {
+        tell: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<Option<Self>> {
         let directory = ModelDirectory::open(&settings.model)?;
         let mut config = directory.config()?;
         config.pooling = settings.pooling.unwrap_or(config.pooling);
@@ -51,21 +52,25 @@ impl Teacher {
         }
         let missing: Vec<&String> = texts.iter().filter(|text| !this.rows.contains_key(&key(text))).collect();
         if missing.is_empty() {
-            return Ok(this);
+            return Ok(Some(this));
         }
         let tokenizer = Tokenizer::from_file(directory.tokenizer_path())?;
         let weights = Weights::load(&directory.weights_path(), &config, device)?.0;
         let network = Bert::new(config, weights, device.clone()).with_compute(compute);
         for (number, chunk) in missing.chunks(CHUNK).enumerate() {
-            tell(number * CHUNK, missing.len());
+            if !tell(number * CHUNK, missing.len()) {
+                if number > 0 {
+                    this.write(&cache, &identity)?;
+                }
+                return Ok(None);
+            }
             for (text, vector) in chunk.iter().zip(encode(&network, &tokenizer, chunk)?) {
                 this.rows.insert(key(text), this.rows.len());
                 this.vectors.extend(vector.into_iter().map(f16::from_f32));
             }
         }
-        tell(missing.len(), missing.len());
         this.write(&cache, &identity)?;
-        Ok(this)
+        Ok(tell(missing.len(), missing.len()).then_some(this))
     }
 
     /// Vectors of `texts` `[texts, width]`, of length 1.

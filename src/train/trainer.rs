@@ -117,6 +117,7 @@ impl Trainer {
         checkpoint.recover()?;
         let resume = resumes(start, &checkpoint)?;
         config.pooling = settings.model.pooling.unwrap_or(config.pooling);
+        config.prefix.clear(); // a model is served as it was trained, and no sentence is trained with a prefix
         let layers = layers(&settings, &mut config)?;
         let frozen = settings.model.frozen_layers;
         if frozen > config.num_hidden_layers {
@@ -145,14 +146,16 @@ impl Trainer {
             None => None,
         };
         let corpus = Corpus::read(&settings.data)?;
-        let report = Report::open(output, step)?;
-        if start == Start::Restart || !resume {
-            checkpoint.forget_best()?;
+        let batches = Batches::new(corpus, &settings.data, &settings.optimizer, settings.seed)?;
+        let dev = settings.dev.iter().map(Dev::read).collect::<Result<_>>()?;
+        if !resume {
+            checkpoint.forget()?;
         }
+        let report = Report::open(output, step)?;
         Ok(Self {
             dropout: settings.model.dropout.unwrap_or(config.hidden_dropout_prob),
-            batches: Batches::new(corpus, &settings.data, &settings.optimizer, settings.seed)?,
-            dev: settings.dev.iter().map(Dev::read).collect::<Result<_>>()?,
+            batches,
+            dev,
             report,
             network: Bert::new(config, weights, device.clone())
                 .with_compute(settings.model.compute)
@@ -192,7 +195,9 @@ impl Trainer {
         let ((groups, excluded), parameters) = (self.batches.sizes(), self.network.weights().count());
         tell(Event::Begin { groups, excluded, parameters, started: &started, step: self.step });
         let last = last.map_or(self.settings.optimizer.steps, |last| last.min(self.settings.optimizer.steps));
-        self.ask_teacher(last, &mut tell)?;
+        if !self.ask_teacher(last, &mut tell)? {
+            return Ok(Outcome { model: None, steps: self.step, tokens_per_second: 0.0 });
+        }
         let (began, mut tokens) = (Instant::now(), 0);
         while self.step < last {
             let report = self.step()?;
@@ -287,9 +292,9 @@ impl Trainer {
         })
     }
 
-    /// Has the teacher's vectors made of every sentence that the steps up to `last` compare.
-    fn ask_teacher(&mut self, last: u64, tell: &mut impl FnMut(Event<'_>) -> bool) -> Result<()> {
-        let Some(settings) = &self.settings.teacher else { return Ok(()) };
+    /// Has the teacher's vectors made of every sentence that the steps up to `last` compare; returns whether to go on.
+    fn ask_teacher(&mut self, last: u64, tell: &mut impl FnMut(Event<'_>) -> bool) -> Result<bool> {
+        let Some(settings) = &self.settings.teacher else { return Ok(true) };
         let mut texts = HashSet::new();
         for step in self.step..last {
             let draw = self.batches.draw(step);
@@ -297,10 +302,10 @@ impl Trainer {
         }
         let mut texts: Vec<String> = texts.into_iter().collect();
         texts.sort_unstable_by_key(|text| (text.len(), text.clone()));
-        let tell = &mut |done, texts| _ = tell(Event::Teacher { done, texts });
+        let tell = &mut |done, texts| tell(Event::Teacher { done, texts });
         let place = (self.network.device(), self.settings.model.compute);
-        self.teacher = Some(Teacher::open(settings, &self.settings.output, &texts, place, tell)?);
-        Ok(())
+        self.teacher = Teacher::open(settings, &self.settings.output, &texts, place, tell)?;
+        Ok(self.teacher.is_some())
     }
 
     /// Saves the checkpoint and the plot.

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::cli::hits::percent;
+use crate::cli::say::say;
 use crate::server::proto;
 
 /// Characters of an answer that are shown.
@@ -25,25 +26,25 @@ impl Print {
 
     /// Something that is done.
     pub fn step(&self, text: &str) {
-        println!("{} {text}", self.styled("32", "•"));
+        say!("{} {text}", self.styled("32", "•"));
     }
 
     /// What the next lines show.
     pub fn title(&self, what: &str, query: &str) {
-        println!("\n{}", self.styled("1", &format!("{what} · {query}")));
+        say!("\n{}", self.styled("1", &format!("{what} · {query}")));
     }
 
     pub fn hit(&self, hit: &proto::Hit) {
         let Some(question) = &hit.question else { return };
         let probability = hit.probability.map_or_else(String::new, |p| format!("{}  ", percent(p)));
-        println!("  {:.3}  {probability}{}  {}", hit.score, question.text, self.styled("2", &question.id));
+        say!("  {:.3}  {probability}{}  {}", hit.score, question.text, self.styled("2", &question.id));
         if let Some(answer) = &question.answer {
-            println!("         {}", self.styled("2", &shortened(answer)));
+            say!("         {}", self.styled("2", &shortened(answer)));
         }
     }
 
     pub fn phrase(&self, phrase: &proto::Paraphrase) {
-        println!("  {:.3}  ~ {}", phrase.score, phrase.text);
+        say!("  {:.3}  ~ {}", phrase.score, phrase.text);
     }
 
     /// Where the time went: on the server by stage, and in all as the client saw it.
@@ -63,7 +64,7 @@ impl Print {
             .map(|(name, duration)| format!("{name} {}", milliseconds(duration)))
             .collect();
         let line = format!("  round trip {} · {}", milliseconds(round_trip), stages.join(" · "));
-        println!("{}", self.styled("36", &line));
+        say!("{}", self.styled("36", &line));
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::bar::Bar;
 use super::encode;
 use crate::cli::ModelArgs;
+use crate::cli::say::say;
 use crate::eval::{self, Calibrated, Goodness, Method, WantedPrecision};
 use crate::metrics::Curve;
 use crate::model::{Calibration, Fitted};
@@ -118,13 +119,13 @@ impl CalibrateArgs {
             calibration.write(&path)?;
         }
         if self.json {
-            println!("{}", serde_json::to_string(&found)?);
+            say!("{}", serde_json::to_string(&found)?);
             return Ok(());
         }
         print(&found);
         match self.dry_run {
-            true => println!("\nnothing was written, as `--dry-run` asks"),
-            false => println!("\nwrote {}", path.display()),
+            true => say!("\nnothing was written, as `--dry-run` asks"),
+            false => say!("\nwrote {}", path.display()),
         }
         Ok(())
     }
@@ -132,25 +133,25 @@ impl CalibrateArgs {
 
 fn print(found: &Calibrated) {
     let Calibrated { pairs, base_rate, prior, method, compared, before, earlier, after, precisions, curve, .. } = found;
-    println!("pairs              {pairs}");
-    println!("mean the same      {:.1} %", base_rate * 100.0);
+    say!("pairs              {pairs}");
+    say!("mean the same      {:.1} %", base_rate * 100.0);
     if let Some(prior) = prior {
-        println!("weighed to         {:.1} %", prior * 100.0);
+        say!("weighed to         {:.1} %", prior * 100.0);
     }
-    println!("method             {}", name(*method));
+    say!("method             {}", name(*method));
     for (method, loss) in compared {
-        println!("  held-out log loss {loss:.4}  {}", name(*method));
+        say!("  held-out log loss {loss:.4}  {}", name(*method));
     }
     match curve {
-        Curve::Isotonic { knots } => println!("  {} knots", knots.len()),
-        Curve::Platt { slope, intercept } => println!("  slope {slope:.4}, intercept {intercept:.4}"),
+        Curve::Isotonic { knots } => say!("  {} knots", knots.len()),
+        Curve::Platt { slope, intercept } => say!("  slope {slope:.4}, intercept {intercept:.4}"),
     }
     let in_place = if earlier.is_some() { "    in place" } else { "" };
-    println!("\nheld out           the cosine  calibrated{in_place}");
+    say!("\nheld out           the cosine  calibrated{in_place}");
     let columns = [Some(before), Some(after), earlier.as_ref()];
     let row = |name: &str, of: &dyn Fn(&Goodness) -> f64| {
         let figures = columns.iter().flatten().map(|goodness| format!("{:>10.4}", of(goodness)));
-        println!("{name:<19}{}", figures.collect::<Vec<_>>().join("  "));
+        say!("{name:<19}{}", figures.collect::<Vec<_>>().join("  "));
     };
     row("log loss", &|goodness| goodness.log_loss);
     row("Brier score", &|goodness| goodness.brier);
@@ -158,13 +159,16 @@ fn print(found: &Calibrated) {
     if precisions.is_empty() {
         return;
     }
-    println!("\nwanted precision   cosine from  probability from   held out: precision  recall");
+    say!("\nwanted precision   cosine from  probability from   held out: precision  recall");
     for WantedPrecision { precision, cut } in precisions {
         match cut {
-            None => println!("{precision:<19}not reachable"),
-            Some(cut) => println!(
+            None => say!("{precision:<19}not reachable"),
+            Some(cut) => say!(
                 "{precision:<19}{:>11.4}  {:>16.4}  {:>20.4}  {:>6.4}",
-                cut.score, cut.probability, cut.held_out_precision, cut.held_out_recall
+                cut.score,
+                cut.probability,
+                cut.held_out_precision,
+                cut.held_out_recall
             ),
         }
     }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::bar::Bar;
 use super::{encode, print};
 use crate::cli::ModelArgs;
+use crate::cli::say::say;
 use crate::eval::{self, KindsFound};
 use crate::model::{Kinds, KindsFitted};
 use crate::runtime::Encoder;
@@ -63,7 +64,7 @@ impl KindsArgs {
         ];
         print(&found, self.json, &rows)?;
         if !self.json {
-            println!("\nwrote {}", path.display());
+            say!("\nwrote {}", path.display());
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod sts;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::cli::say::say;
 use crate::eval::Encode;
 use crate::runtime::Encoder;
 
@@ -48,12 +49,12 @@ fn encode(encoder: &Encoder) -> Box<Encode<'_>> {
 /// Prints one line of JSON, or a small table.
 fn print(result: &impl Serialize, json: bool, rows: &[(&str, String)]) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(result)?);
+        say!("{}", serde_json::to_string(result)?);
         return Ok(());
     }
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in rows {
-        println!("{name:<width$}  {value:>8}");
+        say!("{name:<width$}  {value:>8}");
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::open;
@@ -13,14 +14,22 @@ use crate::engine::{Question, QuestionFile, QuestionFormat};
 use crate::generate::{GenerateRequest, Paraphrase, Paraphraser};
 
 /// A line of the output.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Line {
     id: String,
     text: String,
-    #[serde(skip_deserializing)]
     paraphrases: Vec<Paraphrase>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What tells a line of an earlier run from others.
+#[derive(Deserialize)]
+struct Found {
+    id: String,
+    text: String,
+    #[serde(rename = "paraphrases")]
+    _paraphrases: IgnoredAny,
 }
 
 /// Questions to write for, and where their lines go.
@@ -101,6 +110,13 @@ fn line(question: &Question, result: crate::Result<Vec<Paraphrase>>) -> String {
     serde_json::json!(line).to_string() + "\n"
 }
 
+/// Whether a line for `question` may begin so.
+fn may_begin(question: &Question, start: &[u8]) -> bool {
+    let whole = line(question, Ok(Vec::new()));
+    let (written, _) = whole.split_once("[]").unwrap_or((&whole, ""));
+    ["{\"error\":", written].iter().any(|begin| start.iter().zip(begin.as_bytes()).all(|(a, b)| a == b))
+}
+
 /// How many questions have a whole line in `file`, and where the last of these ends.
 fn read_back(file: &File, questions: &[Question]) -> anyhow::Result<(usize, u64)> {
     let mut reader = BufReader::new(file);
@@ -108,13 +124,17 @@ fn read_back(file: &File, questions: &[Question]) -> anyhow::Result<(usize, u64)
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
-        if !line.ends_with(b"\n") {
+        if line.is_empty() {
             return Ok((done, bytes));
         }
         let number = done + 1;
-        let Line { id, text, .. } =
-            serde_json::from_slice(&line).with_context(|| format!("line {number} is not one of these lines"))?;
         let question = questions.get(done).with_context(|| format!("line {number} is past the last question"))?;
+        if !line.ends_with(b"\n") {
+            ensure!(may_begin(question, &line), "line {number} is not one of these lines");
+            return Ok((done, bytes));
+        }
+        let Found { id, text, .. } =
+            serde_json::from_slice(&line).with_context(|| format!("line {number} is not one of these lines"))?;
         let same = question.id.to_string() == id && question.text == text;
         ensure!(same, "line {number} is for question {id}, where {} was expected", question.id);
         done = number;
@@ -149,7 +169,8 @@ mod tests {
         assert!(first.ends_with("}\n") && first.matches('\n').count() == 1, "{first}");
         assert!(second.contains("\"error\":\"text: expected a question"), "{second}");
         let both = format!("{first}{second}");
-        for torn in ["", "{", "{\"id\":\"q2\",\"text\":\"question 2\",\"paraphrases\":[]}"] {
+        let third = line(&questions[2], Ok(Vec::new()));
+        for torn in ["", "{", "{\"id", "{\"err", "{\"error\":\"te", &third[..third.len() - 1]] {
             let (done, bytes) = read_back(&holding(&format!("{both}{torn}")), &questions).unwrap();
             assert_eq!((done, bytes), (2, both.len() as u64), "{torn}");
         }
@@ -162,7 +183,9 @@ mod tests {
         let line_of = |i: usize| line(&questions[i], Ok(Vec::new()));
         let refused = |content: String| format!("{:#}", read_back(&holding(&content), &questions).unwrap_err());
         assert!(refused(line_of(1)).contains("line 1 is for question q1, where q0 was expected"));
-        assert!(refused("a,b\n".to_owned()).contains("line 1 is not one of these lines"));
+        for other in ["a,b\n", "{\"precious\":1}", "{\"id\":\"q1\"", "{\"id\":\"q0\",\"text\":\"question 0\"}\n"] {
+            assert!(refused(other.to_owned()).contains("line 1 is not one of these lines"), "{other}");
+        }
         assert!(refused(line_of(0) + &line_of(1) + &line_of(1)).contains("line 3 is past the last question"));
     }
 }

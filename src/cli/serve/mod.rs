@@ -5,6 +5,7 @@ mod http;
 mod limits;
 mod signals;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,6 +22,7 @@ use super::config::Settings;
 use super::log::LogArgs;
 use super::{DataArgs, ModelArgs};
 use crate::allocator;
+use crate::cli::say::note;
 use crate::engine::{Engine, EngineOptions};
 use crate::server::{Server, ServerOptions, TlsFiles};
 
@@ -77,8 +79,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(self, settings: &Settings) -> anyhow::Result<()> {
         if self.print_config {
-            print!("{settings}");
-            return Ok(());
+            return Ok(write!(std::io::stdout(), "{settings}")?);
         }
         allocator::return_freed();
         let runtime = runtime(self.model.threads())?;
@@ -91,8 +92,8 @@ impl Serve {
         options.validate()?; // before the model is loaded
         let started = Instant::now();
         let engine = open_engine(&self.model, &self.data.data, self.limits.cache_mib)?;
-        println!("simbert {}", env!("CARGO_PKG_VERSION"));
-        println!(
+        note!("simbert {}", env!("CARGO_PKG_VERSION"));
+        note!(
             "model      {} · {} · {} wide · ready after {:.1} s",
             self.model.model.display(),
             engine.fingerprint(),
@@ -101,11 +102,11 @@ impl Serve {
         );
         if let Some(calibration) = engine.calibration() {
             let (pairs, files) = (calibration.fitted.pairs, calibration.fitted.files.join(", "));
-            println!("calibrated on {pairs} pairs of {files}");
+            note!("calibrated on {pairs} pairs of {files}");
         }
-        println!("data       {}", self.data.data.display());
+        note!("data       {}", self.data.data.display());
         if let Some(file) = &self.config {
-            println!("settings   {}", file.display());
+            note!("settings   {}", file.display());
         }
         let served = runtime.block_on(self.serve(engine, options));
         if let Some(traces) = traces {
@@ -134,7 +135,7 @@ impl Serve {
         let server = Server::bind(engine, options).await?;
         let stop = stop_signal()?;
         renew_on_hangup(server.renewal())?;
-        println!("access     {access}");
+        note!("access     {access}");
         let open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
         for listen in [Some(server.address()), server.http_address()].into_iter().flatten().filter(open) {
             if everybody {
@@ -142,15 +143,15 @@ impl Serve {
                     `--keys` nor a `--client-ca`");
             }
         }
-        println!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
+        note!("listening  {} · gRPC with reflection and health · Ctrl-C stops", server.address());
         if let Some(address) = server.http_address() {
             let scheme = if encrypted { "https" } else { "http" };
-            println!("http       {scheme}://{address} · console, JSON and gRPC-web · /openapi.json says what there is");
+            note!("http       {scheme}://{address} · console, JSON and gRPC-web · /openapi.json says what there is");
         }
         write_port(self.port_file.as_deref(), Some(server.address()))?;
         write_port(self.http.http_port_file.as_deref(), server.http_address())?;
         server.run(stop).await?;
-        println!("stopped    the banks are flushed");
+        note!("stopped    the banks are flushed");
         Ok(())
     }
 }

@@ -12,6 +12,9 @@ use rand::{Rng, SeedableRng};
 /// A caller that leaves early does so within this time.
 const LEAVES_WITHIN: Duration = Duration::from_millis(20);
 
+/// The largest weight.
+const MOST: f64 = 1e9;
+
 /// A kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -65,8 +68,9 @@ impl FromStr for Mix {
             kinds.push(kind);
             weights.push(weight);
         }
-        let weights = WeightedIndex::new(weights);
-        let weights = weights.map_err(|_| "expected weights of 0 or more, and one above 0".to_owned())?;
+        let fine = weights.iter().all(|&weight| weight <= MOST);
+        let weights = fine.then(|| WeightedIndex::new(weights).ok()).flatten();
+        let weights = weights.ok_or_else(|| format!("expected weights from 0 to {MOST}, and one above 0"))?;
         Ok(Self { kinds, weights })
     }
 }
@@ -139,8 +143,8 @@ mod tests {
         let refused = |text: &str| text.parse::<Mix>().unwrap_err();
         assert!(refused("find=3").starts_with("expected calls out of search, embed, "));
         assert_eq!(refused("search=much"), "expected a number after `search=`");
-        for wrong in ["search=0", "search=-1", "search=NaN"] {
-            assert_eq!(refused(wrong), "expected weights of 0 or more, and one above 0", "{wrong}");
+        for wrong in ["search=0", "search=-1", "search=NaN", "search=inf", "search=1e308,embed=1e308"] {
+            assert_eq!(refused(wrong), "expected weights from 0 to 1000000000, and one above 0", "{wrong}");
         }
     }
 }
