@@ -164,6 +164,10 @@ impl Engine {
     /// # Errors
     /// See [`Engine::bank`].
     pub fn bank_with_progress(&self, name: &BankName, progress: &Progress<'_>) -> Result<Bank> {
+        self.opened(name, progress).inspect_err(|_| self.forget(name))
+    }
+
+    fn opened(&self, name: &BankName, progress: &Progress<'_>) -> Result<Bank> {
         let slot = self.slot(name);
         let mut slot = slot.lock();
         if let Some(bank) = &*slot {
@@ -171,8 +175,8 @@ impl Engine {
         }
         let Shared { banks, model, graph, .. } = &*self.shared;
         let started = Instant::now();
-        let (banks, name, model) = (banks.clone(), name.clone(), model.clone());
-        let bank = Bank::open(Opening { banks, name, model, graph: *graph }, progress)?;
+        let opening = Opening { banks: banks.clone(), name: name.clone(), model: model.clone(), graph: *graph };
+        let bank = Bank::open(opening, progress)?;
         tracing::info!(bank = %bank.name(), milliseconds = started.elapsed().as_millis() as u64, "opened a bank");
         *slot = Some(bank.clone());
         Ok(bank)
@@ -190,6 +194,16 @@ impl Engine {
         bank.clone()
     }
 
+    /// Gives up a slot that nobody uses and that holds no bank, so that names that are asked for in vain are not kept.
+    fn forget(&self, name: &BankName) {
+        let mut slots = self.shared.slots.lock();
+        // Whoever else has it got it under the lock of all, and is counted.
+        let unused = |slot: &mut Slot| Arc::get_mut(slot).is_some_and(|bank| bank.get_mut().is_none());
+        if slots.get_mut(name).is_some_and(unused) {
+            slots.remove(name);
+        }
+    }
+
     fn slot(&self, name: &BankName) -> Slot {
         Arc::clone(self.shared.slots.lock().entry(name.clone()).or_default())
     }
@@ -199,26 +213,31 @@ impl Engine {
     /// # Errors
     /// There is no such bank, another process has it open, or the disk fails.
     pub fn delete_bank(&self, name: &BankName) -> Result<()> {
-        let slot = self.slot(name);
-        let mut slot = slot.lock();
-        let Some(bank) = &*slot else { return self.shared.banks.delete(name.as_str(), false) };
-        bank.remove()?;
-        *slot = None;
-        Ok(())
+        let deleted = {
+            let slot = self.slot(name);
+            let mut slot = slot.lock();
+            match &*slot {
+                None => self.shared.banks.delete(name.as_str(), false),
+                Some(bank) => bank.remove().map(|()| *slot = None),
+            }
+        };
+        self.forget(name);
+        deleted
     }
 
-    /// The names of all banks.
+    /// The names of all banks. A folder whose name none may have, such as somebody's copy, is no bank.
     ///
     /// # Errors
     /// The folder of banks cannot be read.
     pub fn names(&self) -> Result<Vec<BankName>> {
-        self.shared.banks.names()?.into_iter().map(BankName::new).collect()
+        Ok(self.shared.banks.names()?.into_iter().filter_map(|name| BankName::new(name).ok()).collect())
     }
 
-    /// What each bank is and holds, by name. Banks that are not open are not opened, and may be open elsewhere.
+    /// What each bank is and holds, by name. Banks that are not open are not opened, and may be open elsewhere. One that
+    /// cannot be described is left out, with a word in the log: to use it says why.
     ///
     /// # Errors
-    /// A bank's description is damaged, or the disk fails.
+    /// The folder of banks cannot be read.
     pub fn banks(&self) -> Result<Vec<BankStatus>> {
         self.banks_where(|_| true, usize::MAX)
     }
@@ -230,9 +249,15 @@ impl Engine {
     pub fn banks_where(&self, wanted: impl Fn(&BankName) -> bool, most: usize) -> Result<Vec<BankStatus>> {
         let mut names = self.names()?;
         names.sort_unstable();
-        let statuses = names.into_iter().filter(wanted).map(|name| self.status(name));
-        // A bank that was deleted meanwhile is no error.
-        statuses.filter(|status| !matches!(status, Err(Error::NotFound { .. }))).take(most).collect()
+        let described = |name: BankName| match self.status(name.clone()) {
+            Ok(status) => Some(status),
+            Err(_) if !self.shared.banks.exists(name.as_str()) => None, // it was deleted meanwhile
+            Err(error) => {
+                tracing::warn!(bank = %name, %error, "a bank cannot be described");
+                None
+            }
+        };
+        Ok(names.into_iter().filter(wanted).filter_map(described).take(most).collect())
     }
 
     /// What one bank is and holds, without opening it.

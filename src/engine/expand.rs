@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use super::limits::PHRASES;
 use super::lookup::{Group, together};
 use super::{Bank, ExpandRequest, Expansion, Fusion, Hit, Query, SearchRequest, Timings};
@@ -96,12 +94,9 @@ impl Bank {
         let _span = tracing::debug_span!("search", queries = texts.len()).entered();
         let started = Instant::now();
         let catalogue = shared.catalogue.read();
-        let search = |vector: &Vec<f32>| shared.nearest(&catalogue, &deeper, vector);
-        // A rayon thread that waits takes up other work, which may want the lock that we hold, behind a writer.
-        let rankings = match rayon::current_thread_index() {
-            Some(_) => vectors.iter().map(search).collect::<Result<Vec<_>>>()?,
-            None => vectors.par_iter().map(search).collect::<Result<Vec<_>>>()?,
-        };
+        // On this thread alone: it holds a lock, and rayon's may want the same lock, behind a writer who waits for us.
+        let rankings: Vec<_> =
+            vectors.iter().map(|vector| shared.nearest(&catalogue, &deeper, vector)).collect::<Result<_>>()?;
         let fused = if request.search.group_by_faq {
             fuse(&rankings, request.fusion, |id| Group::of(&catalogue, id))
         } else {

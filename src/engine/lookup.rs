@@ -111,9 +111,10 @@ pub struct EncodedSearch {
 }
 
 impl EncodedSearch {
-    /// Whether it is a walk through the index and little else, as most are. A filter may take a look at every question.
+    /// Whether it is a walk through the index and little else, as most are. A filter may take a look at every question, and
+    /// so may who looks for one hit of each FAQ.
     pub fn is_short(&self) -> bool {
-        matches!(&self.requests[..], [one] if one.filter.is_none() && !one.exact && one.k <= FEW)
+        matches!(&self.requests[..], [one] if one.filter.is_none() && !one.group_by_faq && !one.exact && one.k <= FEW)
     }
 
     /// Ends the search; this blocks.

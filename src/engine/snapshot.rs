@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::files::checked;
-use super::{Bank, BankName, BankStatus, Engine, SnapshotFacts};
+use super::{Bank, BankName, BankSettings, BankStatus, Engine, SnapshotFacts};
 use crate::index::Progress;
 use crate::store::{SnapshotFile, Spool, Step, Stored};
 use crate::{Error, Result};
@@ -102,6 +102,7 @@ impl Engine {
         step: &Step<'_>,
     ) -> Result<(BankName, SnapshotFacts)> {
         let name = name.map_or_else(|| BankName::new(&file.facts().bank), |name| Ok(name.clone()))?;
+        BankSettings::of(&file.facts().facts)?;
         let mut check = check_of(&file);
         let facts = self.shared.banks.restore(file, name.as_str(), &mut check, step)?;
         Ok((name, facts))

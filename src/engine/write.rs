@@ -254,11 +254,12 @@ impl Shared {
             _ => None,
         });
         let removed: Vec<u32> = removed.collect();
+        let filed = self.store.file(changes)?; // it waits for the disk, and searches do not for it
         let mut catalogue = self.catalogue.write();
         let questions = catalogue.len() + added.len() as u64 - gone.len() as u64;
         let faqs =
             catalogue.faqs_after(gone.iter().map(|(_, question)| question), added.iter().map(|(_, question)| question));
-        self.store.apply(changes, questions, faqs)?;
+        self.store.apply_filed(changes, filed, questions, faqs)?;
         self.index.insert(&vectors)?; // checked when they were encoded, so it cannot fail after the commit
         self.index.remove(&removed);
         for (internal, question) in gone {

@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 use tracing::Instrument;
 
 use super::access::{Caller, admitted};
 use super::calls::{self, Deadline};
 use super::context::Context;
-use super::proto::ErrorReason;
 use super::question::upsert;
 use super::refused::{At, Refused};
-use super::{convert, message_size, proto, status};
+use super::{convert, message_size, proto, replies, status};
 use crate::engine::{Bank, BankName, Question, Timings, UpsertOutcome, together};
 use crate::error::brief;
 use crate::{Error, Result};
@@ -106,7 +105,7 @@ impl Intake {
         );
         if let Err(status) = result {
             let status = status::with_fact(status, "settled", self.progress.settled);
-            let _ = replies.send(Err(status)).await; // the caller may have gone
+            replies::fail(&replies, status).await;
         }
         drop(replies);
         if self.context.stopping.is_cancelled() {
@@ -132,7 +131,9 @@ impl Intake {
             };
             let stopping = self.context.stopping.is_cancelled();
             if ended.is_err() || stopping {
-                self.settle(&bank).await?; // what came before is good
+                if self.received > self.progress.settled {
+                    self.settle(&bank).await?; // what came before is good
+                }
                 return ended.and(Err(shutting_down()));
             }
             next = self.next().await;
@@ -149,12 +150,7 @@ impl Intake {
 
     /// What a caller hears that has not sent anything for too long.
     fn idle(&self) -> Status {
-        let seconds = self.context.options.stream_idle.as_secs_f64();
-        let sentence = format!(
-            "no message came on the stream for {seconds} s, which the server's `--stream-idle` allows; go on after the \
-             last `settled` by another one"
-        );
-        status::own(Code::Unavailable, ErrorReason::StreamIdle, sentence)
+        calls::idle(self.context.options.stream_idle, "go on after the last `settled` by another one")
     }
 
     /// The next message; without a pending batch it is waited for, with one only for a moment.
@@ -208,7 +204,12 @@ impl Intake {
                 let waited = Timings { queue: entered.elapsed(), ..Timings::default() };
                 Ok((write(&bank, batch)?, waited))
             };
-            let (written, waited) = self.context.writing.run_to_its_end(write).await?;
+            let written = self.context.writing.run_to_its_end(write).await.inspect_err(|_| {
+                // Nothing of it is acknowledged, by no later reply either.
+                self.received = self.progress.settled;
+                self.progress.failures.clear();
+            });
+            let (written, waited) = written?;
             self.progress.inserted += written.outcome.inserted;
             self.progress.updated += written.outcome.updated;
             self.progress.failures.extend(written.failures);
@@ -223,9 +224,9 @@ impl Intake {
             if portions.peek().is_none() {
                 self.progress.settled = self.received; // all of it was reported then
             }
-            // Fails when the caller has gone, which ends `run`.
-            let _ =
-                self.replies.send(Ok(proto::BulkUpsertQuestionsResponse { failures, ..self.progress.clone() })).await;
+            let reply = proto::BulkUpsertQuestionsResponse { failures, ..self.progress.clone() };
+            let sent = replies::send(&self.replies, reply, self.context.options.stream_idle).await;
+            sent.inspect_err(|_| self.received = self.progress.settled)?; // what it would report, no later one does
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::access::Admission;
-use super::metrics::{CallNames, Metrics};
+use super::metrics::{CallNames, Known, Metrics};
 use super::proto::ErrorReason;
 use super::receiving::Receiving;
 use super::record::{self, Ending, Record};
@@ -38,6 +38,9 @@ impl Deadline {
 /// DEADLINE_EXCEEDED. So our own clock runs ahead of tonic's by more than a timer tick.
 const AHEAD: Duration = Duration::from_millis(2);
 
+/// The service whose streams are not ours to look after.
+const REFLECTION: &str = "/grpc.reflection.";
+
 /// How long a shutting-down server reads on after its last word.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -54,6 +57,8 @@ pub(super) struct Calls<S> {
     pub slow: Duration,
     /// How long the request of a call that takes one message may pause.
     pub pause: Duration,
+    /// How long a stream of requests that nobody else looks after may.
+    pub idle: Duration,
 }
 
 impl<S> Service<Request<Body>> for Calls<S>
@@ -83,10 +88,12 @@ where
             otel.kind = Empty,
         );
         trace::join(&span, request.headers(), method);
-        let (name, streams) = self.names.of(method).clone();
+        let Known { name, asks_on, streams } = self.names.of(method).clone();
         let slow = (!streams).then_some(self.slow);
-        if !streams {
+        if !asks_on {
             request = request.map(|body| pause::impatient(body, self.pause));
+        } else if method.starts_with(REFLECTION) {
+            request = request.map(|body| pause::idle(body, self.idle));
         }
         let record = Arc::new(Record::begin(name, span.clone(), slow, Arc::clone(&self.metrics)));
         let ending = Ending::of(Arc::clone(&record));
@@ -123,6 +130,15 @@ pub(super) async fn deadline(deadline: Option<Deadline>) {
 pub(super) fn exceeded() -> Status {
     let sentence = "the call's deadline passed before the work was done; allow more time, or ask for less";
     status::own(Code::DeadlineExceeded, ErrorReason::DeadlinePassed, sentence)
+}
+
+/// What a caller hears who has not sent anything for too long, and what to do `then`.
+pub(super) fn idle(idle: Duration, then: &str) -> Status {
+    let sentence = format!(
+        "no message came on the stream for {} s, which the server's `--stream-idle` allows; {then}",
+        idle.as_secs_f64()
+    );
+    status::own(Code::Unavailable, ErrorReason::StreamIdle, sentence)
 }
 
 /// What a caller hears when the server stops meanwhile, and what to do `then`.
@@ -193,7 +209,7 @@ mod tests {
         let engine = Engine::without_model(data.path(), "none", 2).unwrap();
         let metrics = Arc::new(Metrics::new(engine, Gate::new(1, 0, Duration::from_secs(1))));
         let slow = Duration::from_secs(1);
-        let calls = Calls { routes: Slow, names: CallNames::new().unwrap(), metrics, slow, pause: slow };
+        let calls = Calls { routes: Slow, names: CallNames::new().unwrap(), metrics, slow, pause: slow, idle: slow };
         let call = |timeout: &str| {
             let request = Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap();
             calls.clone().call(request)

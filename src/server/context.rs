@@ -48,6 +48,8 @@ pub(super) struct Context {
     pub metrics: Arc<Metrics>,
     /// One permit for who reads the metrics, which takes looking at the disk.
     pub measuring: Arc<Semaphore>,
+    /// One permit for who asks whether the banks can be looked at.
+    looking: Arc<Semaphore>,
     /// Cancelled when the banks are open that were to be opened before calls come.
     pub opened: CancellationToken,
     pub options: Arc<ServerOptions>,
@@ -77,6 +79,7 @@ impl Context {
             unread: Memory::new(options.max_unread_bytes, "replies", "--max-unread"),
             metrics,
             measuring: Arc::new(Semaphore::new(1)),
+            looking: Arc::new(Semaphore::new(1)),
             opened: CancellationToken::new(),
             options: Arc::new(options),
             stopping: CancellationToken::new(),
@@ -100,7 +103,12 @@ impl Context {
             return Err(not_yet("it opens its banks").into());
         }
         let engine = self.engine.clone();
-        let looked = tokio::task::spawn_blocking(move || engine.names()).await;
+        let turn = Arc::clone(&self.looking).acquire_owned().await;
+        let look = move || {
+            let _turn = turn; // until it is done, even if its caller leaves
+            engine.names()
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
         looked.map_err(|_| Error::Internal("looking at the banks panicked".to_owned()))??;
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::calls::{self, Deadline};
 use super::context::Context;
 use super::limits::ITEMS;
 use super::refused::{At, Refused};
-use super::{convert, message_size, proto};
+use super::{convert, message_size, proto, replies};
 use crate::Error;
 use crate::error::brief;
 use crate::generate::GenerateRequest;
@@ -81,7 +81,8 @@ impl Many {
             () = self.context.stopping.cancelled() => Err(calls::shutting_down("ask again for what is missing")),
         };
         if let Err(status) = result {
-            let _ = self.replies.send(Err(status)).await; // the caller may have gone
+            workers.abort_all();
+            replies::fail(&self.replies, status).await;
         }
     }
 
@@ -104,9 +105,7 @@ impl Many {
                 }
                 Err(status) => return Err(status),
             };
-            if self.replies.send(Ok(answer)).await.is_err() {
-                return Ok(()); // nobody reads on
-            }
+            replies::send(&self.replies, answer, self.context.options.stream_idle).await?;
         }
     }
 

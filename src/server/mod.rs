@@ -56,6 +56,7 @@ mod question;
 mod receiving;
 mod record;
 mod refused;
+mod replies;
 mod request_id;
 mod restore;
 mod search;

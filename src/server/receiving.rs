@@ -16,8 +16,13 @@ use tonic::codegen::http::{Request, Response};
 
 use super::memory::{BLOCK, Memory, Part};
 
+/// What the paths of our own services begin with.
+const OURS: &str = "/simbert.";
 /// Blocks that a call takes before anything comes of it: for its headers and for what keeps it.
 const CALL: usize = 4;
+
+/// Bytes of a message at most that is sent without a key, to health and reflection.
+pub(super) const OPEN: usize = 64 << 10;
 
 /// Wraps services, and turns away what is sent to them beyond the bound.
 #[derive(Clone)]
@@ -49,7 +54,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let share = match Share::of(self.memory.clone(), self.message) {
+        let ours = request.uri().path().starts_with(OURS);
+        let share = match Share::of(self.memory.clone(), if ours { self.message } else { OPEN }) {
             Ok(share) => Arc::new(share),
             Err(full) => return Box::pin(async { Ok(full.into_http()) }),
         };

@@ -34,8 +34,10 @@ pub(super) async fn receive(
     received?.restore(context).await
 }
 
-async fn next(messages: &mut Messages) -> Result<Option<proto::RestoreBankRequest>, Status> {
-    messages.message().await.map_err(message_size::explained)
+async fn next(context: &Context, messages: &mut Messages) -> Result<Option<proto::RestoreBankRequest>, Status> {
+    let idle = context.options.stream_idle;
+    let message = tokio::time::timeout(idle, messages.message()).await;
+    message.map_err(|_| calls::idle(idle, "send the snapshot again"))?.map_err(message_size::explained)
 }
 
 /// A file that came whole.
@@ -47,7 +49,7 @@ struct Received {
 
 impl Received {
     async fn take_in(context: &Context, caller: &Caller, messages: &mut Messages) -> Result<Self, Status> {
-        let Some(first) = next(messages).await? else {
+        let Some(first) = next(context, messages).await? else {
             return Err(Error::invalid("stream", "the chunks of a snapshot's file", "no message").into());
         };
         let named = first.name.clone();
@@ -61,7 +63,7 @@ impl Received {
                 return Err(Error::invalid("name", expected, format!("`{name}`"))).at("name").map_err(Status::from);
             }
             spool.with(move |spool| spool.append(&chunk)).await?;
-            message = next(messages).await?;
+            message = next(context, messages).await?;
         }
         Ok(Self { spool, engine, name: bank })
     }

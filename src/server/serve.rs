@@ -24,7 +24,7 @@ use super::proto::paraphrase_service_server::ParaphraseServiceServer;
 use super::proto::question_service_server::QuestionServiceServer;
 use super::proto::search_service_server::SearchServiceServer;
 use super::question::Questions;
-use super::receiving::Receiving;
+use super::receiving::{OPEN, Receiving};
 use super::search::Search;
 use super::tls::Tls;
 use super::{ServerOptions, http, proto};
@@ -127,9 +127,9 @@ impl Server {
         set_health(&health, ServingStatus::NotServing).await;
         let calls = Calls {
             routes: Admission {
-                access,
+                access: access.clone(),
                 routes: Receiving::new(
-                    routes(&context)?.add_service(health_service).prepare(),
+                    routes(&context)?.add_service(health_service.max_decoding_message_size(OPEN)).prepare(),
                     context.options.max_received_bytes,
                     context.options.max_message_bytes,
                 ),
@@ -138,9 +138,10 @@ impl Server {
             metrics: Arc::clone(&context.metrics),
             slow: context.options.slow_call,
             pause: context.options.header_timeout,
+            idle: context.options.stream_idle,
         };
         let stopping = &context.stopping;
-        let router = http::router(&calls, &context)?;
+        let router = http::router(&calls, &context, &access)?;
         let http = async {
             if let Some(port) = http {
                 port.serve(router, &context).await;
@@ -200,7 +201,7 @@ fn routes(context: &Context) -> Result<Routes> {
             $server::new($service(context.clone())).max_decoding_message_size(bytes).max_encoding_message_size(bytes)
         };
     }
-    Ok(Routes::new(reflection)
+    Ok(Routes::new(reflection.max_decoding_message_size(OPEN))
         .add_service(limited!(BankServiceServer, Banks))
         .add_service(limited!(EmbeddingServiceServer, Embedding))
         .add_service(limited!(ParaphraseServiceServer, Paraphrases))

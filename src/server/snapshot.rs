@@ -14,9 +14,9 @@ use tracing::Instrument;
 use super::access::{Caller, admitted};
 use super::calls::{self, Deadline};
 use super::context::Context;
-use super::proto;
 use super::proto::take_snapshot_response::Part;
 use super::transfer::{self, Blocking};
+use super::{proto, replies};
 use crate::engine::{Bank, BankName, SnapshotFacts, Spool};
 use crate::{Error, Result};
 
@@ -97,20 +97,20 @@ impl Sending {
         };
         tracing::info!(bank = %self.bank, complete = result.is_ok(), "snapshot ended");
         if let Err(status) = result {
-            let _ = self.replies.send(Err(status)).await; // the caller may have gone
+            replies::fail(&self.replies, status).await;
         }
     }
 
     async fn send(&self) -> Result<(), Status> {
         let mut taken = self.copy().await?;
-        self.reply(Part::Taken(taken.with(|taken| taken.describe()).await?)).await;
+        self.reply(Part::Taken(taken.with(|taken| taken.describe()).await?)).await?;
         let most = CHUNK.min(self.context.options.max_message_bytes / 2);
         loop {
             let chunk = taken.with(move |taken| taken.chunk(most)).await?;
             if chunk.is_empty() {
                 return Ok(());
             }
-            self.reply(Part::Chunk(chunk)).await;
+            self.reply(Part::Chunk(chunk)).await?;
         }
     }
 
@@ -139,8 +139,8 @@ impl Sending {
         }
     }
 
-    async fn reply(&self, part: Part) {
-        // Fails when the caller has gone, which ends `run`.
-        let _ = self.replies.send(Ok(proto::TakeSnapshotResponse { part: Some(part) })).await;
+    async fn reply(&self, part: Part) -> Result<(), Status> {
+        let reply = proto::TakeSnapshotResponse { part: Some(part) };
+        replies::send(&self.replies, reply, self.context.options.stream_idle).await
     }
 }

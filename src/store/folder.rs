@@ -80,9 +80,14 @@ impl Banks {
     /// The folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>> {
         let mut names = self.entries()?;
-        names.retain(|name| !name.starts_with('.') && self.path(name).join("bank.json").is_file());
+        names.retain(|name| !name.starts_with('.') && self.exists(name));
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Whether there is a bank of this name.
+    pub fn exists(&self, name: &str) -> bool {
+        self.path(name).join("bank.json").is_file()
     }
 
     fn entries(&self) -> Result<Vec<String>> {

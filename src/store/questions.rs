@@ -158,6 +158,20 @@ impl Store {
     /// A record or a vector is too large or of another width, the disk might not hold the batch, or the store fails;
     /// nothing is changed then.
     pub fn apply(&self, changes: &[Change], questions: u64, faqs: u64) -> Result<()> {
+        self.apply_filed(changes, self.file(changes)?, questions, faqs)
+    }
+
+    /// The same with what [`Store::file`] gave for these changes.
+    ///
+    /// # Errors
+    /// As for [`Store::apply`].
+    pub fn apply_filed(
+        &self,
+        changes: &[Change],
+        mut filed: Option<Filed<'_>>,
+        questions: u64,
+        faqs: u64,
+    ) -> Result<()> {
         self.refuse_failed()?;
         let (mut batch, mut bytes) = (Batch::default(), 0);
         let mut put = |batch: &mut Batch, kind, id, value: Vec<u8>| -> Result<()> {
@@ -166,7 +180,6 @@ impl Store {
             parts::put(batch, kind, id, &value);
             Ok(())
         };
-        let mut filed = self.file(changes)?;
         for change in changes {
             match change {
                 Change::Insert { id, record, vector } => {
@@ -207,8 +220,13 @@ impl Store {
         Ok(())
     }
 
-    /// The new vectors of `changes` in a file of their own, where they are many.
-    fn file(&self, changes: &[Change]) -> Result<Option<Filed<'_>>> {
+    /// The new vectors of `changes` in a file of their own, where they are many: it is on the disk when this returns, and
+    /// goes again unless the changes are applied.
+    ///
+    /// # Errors
+    /// A vector is of another width, the disk might not hold them, or the store fails.
+    pub fn file(&self, changes: &[Change]) -> Result<Option<Filed<'_>>> {
+        self.refuse_failed()?;
         let mut vectors: Vec<(u32, &[f32])> = Vec::new();
         for change in changes {
             if let Change::Insert { id, vector, .. } = change {
@@ -296,7 +314,7 @@ impl Store {
 }
 
 /// A file of new vectors; removed when it is dropped before it is kept.
-struct Filed<'a> {
+pub struct Filed<'a> {
     segments: &'a Segments,
     file: Arc<SegmentFile>,
     kept: bool,

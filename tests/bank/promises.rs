@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use simbert::Error;
-use simbert::engine::{BankName, Engine, MetadataValue, Question, SearchRequest, UpsertOutcome};
+use simbert::engine::{BankName, Engine, ExpandRequest, Fusion, MetadataValue, Question, SearchRequest, UpsertOutcome};
 
 use super::encoder::{LetterPairs, WIDTH};
 use super::*;
@@ -167,4 +167,65 @@ fn readers_see_whole_commits_while_writers_write() {
             assert!(hits.iter().all(|hit| version(&hit.question.text) == version(&hits[0].question.text)));
         }
     });
+}
+
+/// An expanded search waits for threads that batches keep busy, and holds what a write waits for.
+#[test]
+fn expanded_searches_batches_and_writes_do_not_wait_for_each_other_for_ever() {
+    const TURNS: u64 = 150;
+    let data = tempfile::tempdir().unwrap();
+    let bank = engine(data.path()).with_writer(Arc::new(super::encoder::Synonyms));
+    let bank = created(&bank);
+    bank.upsert((0..2000).map(|n| question(n, &wording(n))).collect()).unwrap();
+    let (done, all) = std::sync::mpsc::channel();
+    let spawn = |turn: fn(&Bank, u64)| {
+        let (bank, done) = (bank.clone(), done.clone());
+        std::thread::spawn(move || {
+            (0..TURNS).for_each(|n| turn(&bank, n));
+            done.send(()).unwrap();
+        });
+    };
+    for _ in 0..2 {
+        spawn(|bank, n| {
+            let batch: Vec<_> = (0..32).map(|i| SearchRequest::text(wording(32 * n + i), 5)).collect();
+            bank.search_batch(&batch).unwrap();
+        });
+        spawn(|bank, n| {
+            let (sampling, fusion) = (Default::default(), Fusion::ReciprocalRank { k: 60.0 });
+            let search = SearchRequest::text(wording(n), 5);
+            bank.expand(&ExpandRequest { search, phrases: 2, sampling, fusion }).unwrap();
+        });
+    }
+    spawn(|bank, n| _ = bank.upsert(vec![question("again", &wording(2000 + n))]).unwrap());
+    for _ in 0..5 {
+        all.recv_timeout(std::time::Duration::from_secs(120)).expect("they wait for each other");
+    }
+}
+
+#[test]
+fn a_name_that_is_asked_for_in_vain_becomes_a_bank_as_any_other() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = engine(data.path());
+    assert!(matches!(engine.bank(&name()), Err(Error::NotFound { .. })));
+    created(&engine).upsert(vec![question(1, "怎么退款")]).unwrap();
+    engine.delete_bank(&name()).unwrap();
+    assert!(matches!(engine.bank(&name()), Err(Error::NotFound { .. })));
+    created(&engine).upsert(vec![question(1, "怎么退款")]).unwrap();
+    assert_eq!(engine.bank(&name()).unwrap().status().unwrap().questions, 1);
+}
+
+#[test]
+fn a_folder_that_is_no_bank_and_a_bank_that_cannot_be_described_hide_no_other() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = engine(data.path());
+    drop(created(&engine));
+    let facts = data.path().join("banks/faq/bank.json");
+    for (folder, facts) in [("faq copy", std::fs::read_to_string(&facts).unwrap()), ("bad", "{}".to_owned())] {
+        std::fs::create_dir(data.path().join("banks").join(folder)).unwrap();
+        std::fs::write(data.path().join("banks").join(folder).join("bank.json"), facts).unwrap();
+    }
+    let names: Vec<String> = engine.names().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["bad", "faq"]);
+    let banks: Vec<BankName> = engine.banks().unwrap().into_iter().map(|bank| bank.name).collect();
+    assert_eq!(banks, [name()]);
 }

@@ -149,6 +149,52 @@ async fn what_ends_a_stream_leaves_what_came_before() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_written_is_never_acknowledged() {
+    let mut served = served_in_batches_of(4).await;
+    let (sender, messages) = mpsc::channel(8);
+    let replies = served.client.questions.bulk_upsert_questions(ReceiverStream::new(messages)).await.unwrap();
+    let mut replies = replies.into_inner();
+    sender.send(message("faq", numbered(0..4))).await.unwrap();
+    assert_eq!(replies.message().await.unwrap().unwrap().settled, 4);
+    let delete = proto::DeleteBankRequest { name: "faq".to_owned(), allow_missing: false };
+    served.client.banks.delete_bank(delete).await.unwrap();
+    let mut questions = numbered(4..10);
+    questions[1].text = String::new();
+    sender.send(message("faq", questions)).await.unwrap();
+    drop(sender);
+    let (rest, end) = drain(replies).await;
+    let status = end.unwrap_err();
+    assert_eq!((settled(&status), status.code()), (4, Code::NotFound));
+    assert!(rest.iter().all(|reply| reply.settled == 4 && reply.failures.is_empty()), "{rest:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_read_the_replies_gives_the_place_to_others() {
+    let options = ServerOptions { max_streams: 1, bulk_batch: 1, stream_idle: Duration::from_millis(300), ..options() };
+    let mut served = Served::start_with(options).await;
+    served.create("faq").await.unwrap();
+    let (sender, messages) = mpsc::channel(1);
+    let stream = ReceiverStream::new(messages);
+    let _unread = served.client.questions.bulk_upsert_questions(stream).await.unwrap();
+    let mut long = numbered(0..1);
+    long[0].id = "x".repeat(500);
+    long[0].text = String::new(); // so that each reply is large
+    tokio::spawn(async move { while sender.send(message("faq", vec![long[0].clone(); 100])).await.is_ok() {} });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let give_up = std::time::Instant::now() + Duration::from_secs(20);
+    let mut client = crate::harness::connect(served.address).await;
+    loop {
+        let asked = client.questions.bulk_upsert_questions(tokio_stream::iter([message("faq", numbered(1..2))])).await;
+        match asked {
+            Ok(replies) => return drain(replies.into_inner()).await.1.unwrap(),
+            Err(status) => assert_eq!(status.code(), Code::ResourceExhausted),
+        }
+        assert!(std::time::Instant::now() < give_up, "the place is held by who does not read");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
 async fn enormous_ids_and_many_failures_fit_into_replies() {
     let options = ServerOptions { bulk_batch: 300, max_message_bytes: 1 << 20, ..options() };
     let mut served = Served::start_with(options).await;

@@ -180,7 +180,12 @@ impl Bank {
                 print_status(&mut out, &status, json)?;
             }
             Command::List => {
-                let banks = Engine::without_model(data, "", 0)?.banks()?;
+                let engine = Engine::without_model(data, "", 0)?;
+                let banks = engine.banks()?;
+                let names = engine.names()?;
+                for name in names.iter().filter(|name| banks.iter().all(|bank| bank.name != **name)) {
+                    eprintln!("bank `{name}` cannot be described; `simbert bank status {name}` says why");
+                }
                 if json {
                     writeln!(out, "{}", json!(banks.iter().map(status_json).collect::<Vec<_>>()))?;
                     return Ok(());

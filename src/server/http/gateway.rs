@@ -14,6 +14,7 @@ use super::body::{self, Intake};
 use super::failure::{Failure, json};
 use super::route::Verb;
 use super::{frame, query};
+use crate::server::access::Access;
 use crate::server::calls::{Calls, Routed};
 
 /// Milliseconds that the caller waits.
@@ -32,6 +33,7 @@ pub(super) struct Gateway {
     pub calls: Calls<Routed>,
     pub verb: Verb,
     pub method: MethodDescriptor,
+    pub access: Access,
     pub intake: Intake,
 }
 
@@ -45,6 +47,8 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let mut place = self.intake.room.place(); // held until the reply is written
         let mut message = match self.verb {
+            // The call itself will be refused; what comes with it is not read for that.
+            _ if !self.admits(&parts) => DynamicMessage::new(self.method.input()),
             Verb::Get => query::message(self.method.input(), parts.uri.query().unwrap_or_default())?,
             Verb::Post => {
                 body::check_content_type(&parts.headers)?;
@@ -68,6 +72,12 @@ impl Gateway {
             response.extensions_mut().insert(unread);
         }
         Ok(response)
+    }
+
+    fn admits(&self, parts: &Parts) -> bool {
+        let key = parts.headers.get(header::AUTHORIZATION);
+        let mut presented = key.map(|key| (header::AUTHORIZATION, key.clone())).into_iter().collect();
+        self.access.admit(&self.path(), &mut presented).is_ok()
     }
 
     fn path(&self) -> String {

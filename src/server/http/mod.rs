@@ -43,6 +43,7 @@ use self::failure::{Failure, json};
 use self::gateway::Gateway;
 use self::room::Room;
 use self::route::ROUTES;
+use super::access::Access;
 use super::calls::{Calls, Routed};
 use super::context::Context;
 use super::proto;
@@ -56,7 +57,7 @@ const BODIES: usize = 2;
 ///
 /// # Errors
 /// The descriptors do not fit the table of routes.
-pub(super) fn router(calls: &Calls<Routed>, context: &Context) -> Result<Router> {
+pub(super) fn router(calls: &Calls<Routed>, context: &Context, access: &Access) -> Result<Router> {
     let options = &context.options;
     let pool = DescriptorPool::decode(proto::DESCRIPTORS)
         .map_err(|e| Error::Internal(format!("the descriptors are damaged: {e}")))?;
@@ -68,8 +69,8 @@ pub(super) fn router(calls: &Calls<Routed>, context: &Context) -> Result<Router>
         room: Room::new(BODIES * options.max_message_bytes),
     };
     for route in ROUTES {
-        let gateway =
-            Gateway { calls: calls.clone(), verb: route.verb, method: route.method(&pool)?, intake: intake.clone() };
+        let (calls, access, intake) = (calls.clone(), access.clone(), intake.clone());
+        let gateway = Gateway { calls, verb: route.verb, method: route.method(&pool)?, access, intake };
         let answer = move |path: RawPathParams, request: Request<Body>| gateway.clone().answer(path, request);
         router = router.route(route.path, on(route.verb.filter(), answer));
     }

@@ -29,11 +29,15 @@ async fn readiness(context: Context) -> Response {
 }
 
 async fn measures(context: Context) -> Response {
-    let Ok(_turn) = context.measuring.acquire().await else {
+    let Ok(turn) = context.measuring.clone().acquire_owned().await else {
         return Failure::internal("measuring has ended").into_response();
     };
     let metrics = context.metrics.clone();
-    match tokio::task::spawn_blocking(move || metrics.write()).await {
+    let write = move || {
+        let _turn = turn; // until it is done, even if its caller leaves
+        metrics.write()
+    };
+    match tokio::task::spawn_blocking(write).await {
         Ok(Ok(text)) => {
             let mut response = Response::new(text.into());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

@@ -26,7 +26,7 @@ impl State {
         Self { engine, gate }
     }
 
-    /// The banks by name. Those that cannot be described are left out, with a word in the log.
+    /// The banks by name.
     fn banks(&self) -> Vec<BankStatus> {
         let mut banks = self.engine.banks().unwrap_or_else(|error| {
             tracing::warn!(%error, "the banks cannot be measured");

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
 
 use self::collector::State;
-pub(super) use self::name::{CallName, CallNames};
+pub(super) use self::name::{CallName, CallNames, Known};
 use super::gate::Gate;
 use super::status::code_name;
 use crate::engine::{Engine, Timings};

@@ -16,8 +16,15 @@ pub struct CallName {
     method: Arc<str>,
 }
 
-/// A call, and whether messages of it come one after the other.
-pub type Known = (CallName, bool);
+/// A call, and how its messages come.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub name: CallName,
+    /// Whether a request is a stream of messages.
+    pub asks_on: bool,
+    /// Whether a request or an answer is.
+    pub streams: bool,
+}
 
 /// The calls that there are, by their paths. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,13 +47,15 @@ impl CallNames {
                 .map_err(|e| Error::Internal(format!("the service descriptors are damaged: {e}")))?;
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let service = method.parent_service();
-                let streams = method.is_client_streaming() || method.is_server_streaming();
+                let asks_on = method.is_client_streaming();
+                let streams = asks_on || method.is_server_streaming();
                 let name = CallName { service: service.full_name().into(), method: method.name().into() };
-                known.insert(format!("/{}/{}", service.full_name(), method.name()), (name, streams));
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                known.insert(path, Known { name, asks_on, streams });
             }
         }
-        let other = CallName { service: "other".into(), method: "other".into() };
-        Ok(Self { known: Arc::new(known), other: (other, false) })
+        let name = CallName { service: "other".into(), method: "other".into() };
+        Ok(Self { known: Arc::new(known), other: Known { name, asks_on: false, streams: false } })
     }
 
     /// The call of this path.
@@ -62,11 +71,13 @@ mod tests {
     #[test]
     fn what_the_server_does_not_have_is_one() {
         let names = CallNames::new().unwrap();
-        let (search, streams) = names.of("/simbert.v1.SearchService/Search");
-        assert_eq!((&*search.service, &*search.method, *streams), ("simbert.v1.SearchService", "Search", false));
-        assert!(names.of("/grpc.health.v1.Health/Watch").1);
+        let Known { name, streams, .. } = names.of("/simbert.v1.SearchService/Search");
+        assert_eq!((&*name.service, &*name.method, *streams), ("simbert.v1.SearchService", "Search", false));
+        let watch = names.of("/grpc.health.v1.Health/Watch");
+        assert!(watch.streams && !watch.asks_on);
+        assert!(names.of("/simbert.v1.QuestionService/BulkUpsertQuestions").asks_on);
         for unknown in ["/simbert.v1.SearchService/Nothing", "/", "", "/a/b"] {
-            assert_eq!(&*names.of(unknown).0.method, "other");
+            assert_eq!(&*names.of(unknown).name.method, "other");
         }
     }
 }
