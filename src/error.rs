@@ -45,6 +45,9 @@ pub enum Error {
     /// A queue or a limit is full.
     #[error("{what} is full ({limit}); try again later, or raise the limit")]
     Exhausted { what: String, limit: String },
+    /// An answer would be larger than the caller may have it. In bytes.
+    #[error("reply: expected at most {most} bytes, and it would have more; ask for {instead}")]
+    TooLarge { most: usize, instead: &'static str },
     /// The caller has gone, or its deadline has passed.
     #[error("{what} was cancelled")]
     Cancelled { what: String },

@@ -59,7 +59,7 @@ impl LookupArgs {
         let request = SearchRequest {
             query: Query::Text(query),
             k: self.k,
-            filter: (!self.filter.is_empty()).then_some(Filter::All(self.filter)),
+            filter: (!self.filter.is_empty()).then(|| Filter::All(self.filter).into()),
             min_score: self.min_score,
             min_probability: self.min_probability,
             group_by_faq: self.group_by_faq,

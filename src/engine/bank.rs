@@ -11,7 +11,7 @@ use super::handle::{Opening, gone};
 use super::keeper::{self, StoreKeeper};
 use super::linker::Linker;
 use super::write::FreeIds;
-use super::{Bank, BankName, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
+use super::{Bank, BankName, Keep, Question, QuestionId, QuestionWriter, SearchRequest, SentenceEncoder};
 use crate::index::{HnswSettings, Pace, Progress, Quantisation, Segments, VectorIndex, check_unit};
 use crate::model::Calibration;
 use crate::store::{BankFacts, Banks, FORMAT, Store, Verification};
@@ -178,9 +178,18 @@ impl Bank {
     /// # Errors
     /// A question is damaged, or the bank was deleted.
     pub fn get(&self, ids: &[QuestionId]) -> Result<Vec<Option<Question>>> {
+        self.get_keeping(ids, &Ok)
+    }
+
+    /// The same, of whose questions `keep` says what becomes of them.
+    ///
+    /// # Errors
+    /// As [`Bank::get`]; or `keep`'s.
+    pub fn get_keeping(&self, ids: &[QuestionId], keep: Keep<'_>) -> Result<Vec<Option<Question>>> {
         let shared = self.live()?;
         let catalogue = shared.catalogue.read();
-        ids.iter().map(|id| catalogue.internal(id).map(|internal| shared.question(internal)).transpose()).collect()
+        let read = |internal| keep(shared.question(internal)?);
+        ids.iter().map(|id| catalogue.internal(id).map(read).transpose()).collect()
     }
 
     /// Up to `limit` questions in the order of their ids, after `after`.
@@ -188,9 +197,32 @@ impl Bank {
     /// # Errors
     /// A question is damaged, or the bank was deleted.
     pub fn list(&self, after: Option<&QuestionId>, limit: usize) -> Result<Vec<Question>> {
+        let mut listed = Vec::new();
+        self.list_each(after, limit, |question| {
+            listed.push(question);
+            true
+        })?;
+        Ok(listed)
+    }
+
+    /// The same, one after the other until `each` has enough.
+    ///
+    /// # Errors
+    /// As [`Bank::list`].
+    pub fn list_each(
+        &self,
+        after: Option<&QuestionId>,
+        limit: usize,
+        mut each: impl FnMut(Question) -> bool,
+    ) -> Result<()> {
         let shared = self.live()?;
         let catalogue = shared.catalogue.read();
-        catalogue.list(after, limit).into_iter().map(|internal| shared.question(internal)).collect()
+        for internal in catalogue.list(after, limit) {
+            if !each(shared.question(internal)?) {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// What the bank is and holds.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::limits::PHRASES;
 use super::lookup::{Group, together};
-use super::{Bank, ExpandRequest, Expansion, Fusion, Hit, Query, SearchRequest, Timings};
+use super::{Bank, ExpandRequest, Expansion, Fusion, Hit, Keep, Query, SearchRequest, Timings};
 use crate::generate::GenerateRequest;
 use crate::index::Neighbour;
 use crate::{Error, Result};
@@ -77,6 +77,14 @@ impl Bank {
     /// # Errors
     /// The request is out of range, the model has no decoder or fails, or a question is damaged.
     pub fn expand(&self, request: &ExpandRequest) -> Result<Expansion> {
+        self.expand_keeping(request, &Ok)
+    }
+
+    /// The same, of whose questions `keep` says what becomes of them.
+    ///
+    /// # Errors
+    /// As [`Bank::expand`]; or `keep`'s.
+    pub fn expand_keeping(&self, request: &ExpandRequest, keep: Keep<'_>) -> Result<Expansion> {
         request.check()?;
         let shared = self.live()?;
         shared.model.check(&request.search)?;
@@ -104,7 +112,7 @@ impl Bank {
         };
         let hits = fused.into_iter().take(request.search.k).map(|item| {
             Ok(Hit {
-                question: shared.question(item.best.id)?,
+                question: keep(shared.question(item.best.id)?)?,
                 score: item.best.score.clamp(-1.0, 1.0),
                 probability: shared.model.probability(item.best.score),
                 rank_score: item.rank_score,

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use super::bank::Shared;
 use super::catalogue::Catalogue;
 use super::limits::HITS;
-use super::{Bank, Hit, OpenBank, Query, SearchRequest, SearchResponse, Timings, Vectors};
+use super::{Bank, Hit, Keep, OpenBank, Query, SearchRequest, SearchResponse, Timings, Vectors};
 use crate::index::{Neighbour, VectorIndex, VectorQuery};
 use crate::runtime::Waiter;
 use crate::{Error, Result};
@@ -71,10 +71,18 @@ impl Bank {
     /// # Errors
     /// As [`Bank::search`], for any of the requests.
     pub fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<SearchResponse>> {
+        self.search_batch_keeping(requests, &Ok)
+    }
+
+    /// The same, of whose questions `keep` says what becomes of them.
+    ///
+    /// # Errors
+    /// As [`Bank::search_batch`]; or `keep`'s.
+    pub fn search_batch_keeping(&self, requests: &[SearchRequest], keep: Keep<'_>) -> Result<Vec<SearchResponse>> {
         let shared = self.live()?;
         let texts = shared.texts(requests)?;
         let encoded = if texts.is_empty() { Vectors::default() } else { shared.model.encoder.encode(&texts)? };
-        shared.search(requests, encoded)
+        shared.search(requests, encoded, keep)
     }
 }
 
@@ -120,9 +128,9 @@ impl EncodedSearch {
     /// Ends the search; this blocks.
     ///
     /// # Errors
-    /// As [`Bank::search_batch`].
-    pub fn search(self) -> Result<Vec<SearchResponse>> {
-        self.bank.0.search(&self.requests, self.vectors)
+    /// As [`Bank::search_batch_keeping`].
+    pub fn search(self, keep: Keep<'_>) -> Result<Vec<SearchResponse>> {
+        self.bank.0.search(&self.requests, self.vectors, keep)
     }
 }
 
@@ -140,7 +148,12 @@ impl Shared {
     }
 
     /// Looks up `requests`; `texts` are the vectors of those that are texts.
-    fn search(&self, requests: &[SearchRequest], (texts, timings): Vectors) -> Result<Vec<SearchResponse>> {
+    fn search(
+        &self,
+        requests: &[SearchRequest],
+        (texts, timings): Vectors,
+        keep: Keep<'_>,
+    ) -> Result<Vec<SearchResponse>> {
         let mut texts = texts.into_iter();
         let vectors = requests.iter().map(|request| match &request.query {
             Query::Text(_) => texts.next().ok_or_else(|| Error::Internal("a text gave no vector".to_owned())),
@@ -151,7 +164,7 @@ impl Shared {
             let started = Instant::now();
             let catalogue = self.catalogue.read();
             let found = self.nearest(&catalogue, request, vector)?;
-            let hits = found.iter().map(|found| self.hit(found)).collect::<Result<_>>()?;
+            let hits = found.iter().map(|found| self.hit(found, keep)).collect::<Result<_>>()?;
             Ok(SearchResponse { hits, timings: Timings { search: started.elapsed(), ..timings } })
         };
         let _span = tracing::debug_span!("search", queries = requests.len()).entered();
@@ -204,8 +217,8 @@ impl Shared {
         }
     }
 
-    fn hit(&self, found: &Neighbour) -> Result<Hit> {
-        let question = self.question(found.id)?;
+    fn hit(&self, found: &Neighbour, keep: Keep<'_>) -> Result<Hit> {
+        let question = keep(self.question(found.id)?)?;
         let score = found.score.clamp(-1.0, 1.0); // rounding
         Ok(Hit { question, score, probability: self.model.probability(score), rank_score: score, phrase: None })
     }

@@ -47,7 +47,7 @@ pub use lookup::EncodedSearch;
 pub(crate) use lookup::{only, together};
 pub use map::{BankMap, MapPoint, MapRequest, NearDuplicate};
 pub use question::{BankName, Metadata, MetadataValue, Question, QuestionId};
-pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Query, SearchRequest, SearchResponse, Timings};
+pub use search::{ExpandRequest, Expansion, Filter, Fusion, Hit, Keep, Query, SearchRequest, SearchResponse, Timings};
 pub use write::{Prepared, UpsertOutcome};
 
 pub use crate::index::Quantisation;

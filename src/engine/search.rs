@@ -1,8 +1,10 @@
 //! What a search takes and gives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{MetadataValue, Question};
+use crate::Result;
 use crate::generate::{Paraphrase, Sampling};
 
 /// What to look for.
@@ -45,7 +47,7 @@ pub struct SearchRequest {
     pub query: Query,
     /// How many hits at most: 1 to 10,000.
     pub k: usize,
-    pub filter: Option<Filter>,
+    pub filter: Option<Arc<Filter>>,
     /// Leave out hits with a lower cosine.
     pub min_score: Option<f32>,
     /// Leave out hits that are less likely right, 0 to 1; for models with a calibration only.
@@ -124,6 +126,9 @@ impl Timings {
         }
     }
 }
+
+/// What becomes of each question that a look-up reads: it may be cut down, or be one too many.
+pub type Keep<'a> = &'a (dyn Fn(Question) -> Result<Question> + Sync);
 
 /// What a look-up found, best first.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 
 use super::access::Caller;
+use super::convert::ReadMask;
 use super::gate::{Gate, Turn};
+use super::keeping::Keeping;
 use super::limits::Limits;
 use super::line::Line;
 use super::memory::{BLOCK, Memory};
@@ -157,6 +159,11 @@ impl Context {
         &self.options.limits
     }
 
+    /// What a reply may keep of the questions that it is made of; `instead` is what the caller might ask for otherwise.
+    pub fn keeping(&self, wanted: ReadMask, instead: &'static str) -> Keeping {
+        Keeping::new(wanted, self.options.max_message_bytes, instead)
+    }
+
     /// A reply, if messages may be so large; `instead` is what the caller might ask for otherwise.
     ///
     /// # Errors
@@ -210,15 +217,16 @@ impl Context {
         caller: &Caller,
         bank: String,
         requests: Vec<SearchRequest>,
+        keeping: Keeping,
     ) -> Result<(Vec<SearchResponse>, Duration), Status> {
         let (engine, name, line) = (self.engine.clone(), caller.bank("bank", bank)?, self.searching.clone());
         let search = move |turn: Turn<_>| match engine.open_bank(&name) {
             Some(bank) => bank.search_later(requests, turn.waiter(), move |encoded| match encoded {
-                Ok(encoded) if encoded.is_short() => turn.work_in(&line, || encoded.search()),
-                Ok(encoded) => turn.work(|| encoded.search()),
+                Ok(encoded) if encoded.is_short() => turn.work_in(&line, move || encoded.search(&|q| keeping.keep(q))),
+                Ok(encoded) => turn.work(move || encoded.search(&|q| keeping.keep(q))),
                 Err(error) => turn.answer(Err(error)),
             }),
-            None => turn.work(move || engine.bank(&name)?.search_batch(&requests)),
+            None => turn.work(move || engine.bank(&name)?.search_batch_keeping(&requests, &|q| keeping.keep(q))),
         };
         self.gate.begin(search).await
     }

@@ -392,8 +392,8 @@ mod tests {
         let (enter, entered) = mpsc::channel::<()>();
         let (tell, told) = oneshot::channel();
         let work = move || {
-            enter.send(()).unwrap();
             let waited_for = crate::runtime::waited_for();
+            enter.send(()).unwrap(); // from now on the caller may leave
             while crate::runtime::waited_for() {
                 std::thread::yield_now();
             }

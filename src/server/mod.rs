@@ -38,6 +38,7 @@ mod embedding;
 pub(crate) mod fuzzing;
 mod gate;
 mod http;
+mod keeping;
 pub mod limits;
 mod line;
 mod many;

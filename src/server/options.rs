@@ -63,7 +63,8 @@ pub struct ServerOptions {
     pub max_connection_calls: u32,
     /// What one call may ask for.
     pub limits: Limits,
-    /// How long a bulk stream may be without a message. Then it ends, since there is room for few.
+    /// How long a stream may be without a message, or its replies without being read. Then it ends, since there is room for
+    /// few.
     pub stream_idle: Duration,
     /// How long calls may go on after the server was told to shut down.
     pub grace: Duration,

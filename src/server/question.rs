@@ -66,7 +66,9 @@ impl QuestionService for Questions {
         let (caller, proto::GetQuestionsRequest { bank, ids, read_mask }) = admitted(request)?;
         let ids = convert::question_ids(ids, self.0.limits())?;
         let wanted = ReadMask::new(read_mask).at("read_mask")?;
-        let read = move |bank: Bank| Ok((bank.get(&ids)?, ids));
+        let instead = "fewer ids, or leave answers out by a `read_mask`";
+        let keeping = self.0.keeping(wanted, instead);
+        let read = move |bank: Bank| Ok((bank.get_keeping(&ids, &|q| keeping.keep(q))?, ids));
         let ((found, ids), timings) = self.0.in_store(&caller, bank, read).await?;
         let mut response = proto::GetQuestionsResponse { timings: Some(timings), ..Default::default() };
         for (id, question) in ids.into_iter().zip(found) {
@@ -75,7 +77,7 @@ impl QuestionService for Questions {
                 None => response.missing_ids.push(id.into()),
             }
         }
-        self.0.reply(response, "fewer ids, or leave answers out by a `read_mask`")
+        self.0.reply(response, instead)
     }
 
     async fn list_questions(
@@ -88,11 +90,13 @@ impl QuestionService for Questions {
         let list = format!("questions of {bank}");
         let after = page_token::read(&list, &page_token).at("page_token")?;
         let after = after.map(QuestionId::new).transpose().at("page_token")?;
-        // One more than asked for tells whether there is another page.
-        let list_after = move |bank: Bank| bank.list(after.as_ref(), size + 1);
-        let (questions, timings) = self.0.in_store(&caller, bank, list_after).await?;
-        let questions = questions.into_iter().map(|question| convert::question_message(question, wanted));
-        let page = page(questions, size, self.0.options.max_message_bytes / 2, &list);
+        let mut page = Page::new(size, self.0.options.max_message_bytes / 2, list);
+        let fill = move |bank: Bank| {
+            // One more than asked for tells whether there is another page.
+            bank.list_each(after.as_ref(), size + 1, |question| page.add(convert::question_message(question, wanted)))?;
+            Ok(page.response)
+        };
+        let (page, timings) = self.0.in_store(&caller, bank, fill).await?;
         let response = proto::ListQuestionsResponse { timings: Some(timings), ..page };
         self.0.reply(response, "less of this question by a `read_mask`")
     }
@@ -108,24 +112,31 @@ pub(super) fn upsert(bank: &Bank, questions: Vec<Question>) -> crate::Result<(Up
 }
 
 /// The first questions, at least one of them, that make no more than `size` and no more than `bytes`.
-fn page(
-    questions: impl Iterator<Item = proto::Question>,
+struct Page {
     size: usize,
+    /// Bytes that are left.
     bytes: usize,
-    list: &str,
-) -> proto::ListQuestionsResponse {
-    let mut response = proto::ListQuestionsResponse::default();
-    let mut total = 0;
-    for question in questions {
-        total += question.encoded_len();
-        let full = response.questions.len() == size || total > bytes;
-        if let Some(last) = response.questions.last().filter(|_| full) {
-            response.next_page_token = page_token::write(list, &last.id);
-            break;
-        }
-        response.questions.push(question);
+    list: String,
+    response: proto::ListQuestionsResponse,
+}
+
+impl Page {
+    fn new(size: usize, bytes: usize, list: String) -> Self {
+        Self { size, bytes, list, response: proto::ListQuestionsResponse::default() }
     }
-    response
+
+    /// Takes one more, and returns true, unless it is full: then it names its last question.
+    fn add(&mut self, question: proto::Question) -> bool {
+        let left = self.bytes.checked_sub(question.encoded_len());
+        let full = self.response.questions.len() == self.size || left.is_none();
+        if let Some(last) = self.response.questions.last().filter(|_| full) {
+            self.response.next_page_token = page_token::write(&self.list, &last.id);
+            return false;
+        }
+        self.bytes = left.unwrap_or(0);
+        self.response.questions.push(question);
+        true
+    }
 }
 
 #[cfg(test)]
@@ -136,8 +147,9 @@ mod tests {
     fn page_of(count: usize, size: usize, bytes: usize) -> (usize, Option<String>) {
         let question =
             |i| proto::Question { id: format!("q{i}"), text: "怎么开户".to_owned(), ..Default::default() };
-        let page = page((0..count).map(question), size, bytes, "list");
-        (page.questions.len(), page_token::read("list", &page.next_page_token).unwrap())
+        let mut page = Page::new(size, bytes, "list".to_owned());
+        let _enough = (0..count).map(question).all(|question| page.add(question));
+        (page.response.questions.len(), page_token::read("list", &page.response.next_page_token).unwrap())
     }
 
     #[test]

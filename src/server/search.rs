@@ -9,7 +9,7 @@ use super::limits::{BATCH_HITS, QUERIES};
 use super::proto;
 use super::proto::search_service_server::SearchService;
 use super::refused::{At, Refused};
-use crate::engine::only;
+use crate::engine::{Bank, Query, SearchRequest, only};
 
 /// What to ask for instead of a reply that is too large.
 const SMALLER: &str = "fewer hits, or leave answers out by a `read_mask`";
@@ -24,7 +24,7 @@ impl SearchService for Search {
         let wanted = convert::read_mask(options.as_ref())?;
         let limits = self.0.limits();
         let search = convert::search_request(convert::query(query, limits).at("query")?, options, limits)?;
-        let (found, waited) = self.0.search(&caller, bank, vec![search]).await?;
+        let (found, waited) = self.0.search(&caller, bank, vec![search], self.0.keeping(wanted, SMALLER)).await?;
         let found = only(found)?;
         let reply = proto::SearchResponse {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
@@ -41,14 +41,15 @@ impl SearchService for Search {
         let wanted = convert::read_mask(options.as_ref())?;
         let limits = self.0.limits();
         let queries = limits.items("queries", queries, QUERIES).at("queries")?.into_iter().enumerate();
-        let search = |(place, query)| {
-            let query = convert::query(Some(query), limits).at(format!("queries[{place}]"))?;
-            convert::search_request(query, options.clone(), limits)
-        };
-        let searches = queries.map(search).collect::<Result<Vec<_>, Refused>>()?;
+        let query = |(place, query)| convert::query(Some(query), limits).at(format!("queries[{place}]"));
+        let queries = queries.map(query).collect::<Result<Vec<_>, Refused>>()?;
+        // The options, which may be large, are made once.
+        let with_options = convert::search_request(Query::Text(String::new()), options, limits)?;
+        let searches: Vec<_> =
+            queries.into_iter().map(|query| SearchRequest { query, ..with_options.clone() }).collect();
         let hits = searches.iter().map(|search| search.k).sum();
         limits.within("hits of the batch, its queries times `k`", hits, BATCH_HITS).at("queries")?;
-        let (found, waited) = self.0.search(&caller, bank, searches).await?;
+        let (found, waited) = self.0.search(&caller, bank, searches, self.0.keeping(wanted, SMALLER)).await?;
         let result = |found: crate::engine::SearchResponse| proto::SearchResult {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             timings: Some(convert::timings(found.timings, waited)),
@@ -65,8 +66,9 @@ impl SearchService for Search {
         let bank = std::mem::take(&mut request.bank);
         let wanted = convert::read_mask(request.options.as_ref())?;
         let expand = convert::expand_request(request, self.0.limits())?;
-        let generating = self.0.to_generate();
-        let (found, waited) = generating.in_bank(&caller, bank, move |bank| bank.expand(&expand)).await?;
+        let (generating, keeping) = (self.0.to_generate(), self.0.keeping(wanted, SMALLER));
+        let search = move |bank: Bank| bank.expand_keeping(&expand, &|q| keeping.keep(q));
+        let (found, waited) = generating.in_bank(&caller, bank, search).await?;
         let reply = proto::ExpandedSearchResponse {
             hits: found.hits.into_iter().map(|hit| convert::hit(hit, wanted)).collect(),
             phrases: found.phrases.into_iter().map(convert::paraphrase).collect(),

@@ -106,6 +106,7 @@ fn meaning(error: &Error) -> (Code, ErrorReason) {
         Error::Unavailable { .. } => (Code::Unavailable, ErrorReason::NotAvailable),
         Error::DiskFull { .. } => (Code::ResourceExhausted, ErrorReason::DiskFull),
         Error::Exhausted { .. } => (Code::ResourceExhausted, ErrorReason::Busy),
+        Error::TooLarge { .. } => (Code::OutOfRange, ErrorReason::MessageTooLarge),
         Error::Cancelled { .. } => (Code::Cancelled, ErrorReason::Cancelled),
         Error::Io { .. } | Error::Store { .. } | Error::Runtime { .. } | Error::Network(_) | Error::Internal(_) => {
             (Code::Internal, ErrorReason::Internal)
@@ -122,6 +123,7 @@ fn facts(error: &Error) -> Vec<(&'static str, String)> {
         Error::ModelMismatch { bank, expected, received } => {
             vec![("bank", bank.clone()), ("encoded_by", expected.clone()), ("loaded", received.clone())]
         }
+        Error::TooLarge { most, .. } => vec![("most", most.to_string())],
         _ => Vec::new(),
     }
 }
@@ -150,6 +152,7 @@ pub(super) fn sentence(error: &Error) -> String {
             wanted >> 20
         ),
         Error::Exhausted { what, limit } => format!("{what} is full ({limit}); try again later"),
+        Error::TooLarge { .. } => format!("{error}; the server's `--max-message` sets this limit"),
         Error::Io { action, source, .. } => format!("the server cannot {action}: {source}; its log says more"),
         error => error.to_string(),
     }
@@ -205,6 +208,7 @@ mod tests {
             (Error::corrupt("vectors", "bad checksum"), Code::DataLoss, "DAMAGED"),
             (Error::Unavailable { what: text(), reason: text() }, Code::Unavailable, "NOT_AVAILABLE"),
             (Error::Exhausted { what: text(), limit: text() }, Code::ResourceExhausted, "BUSY"),
+            (Error::TooLarge { most: 1, instead: "less" }, Code::OutOfRange, "MESSAGE_TOO_LARGE"),
             (Error::DiskFull { path: "/data".into(), left: 1, wanted: 2 }, Code::ResourceExhausted, "DISK_FULL"),
             (Error::Cancelled { what: text() }, Code::Cancelled, "CANCELLED"),
             (Error::io("read", "file", std::io::Error::other("no")), Code::Internal, "INTERNAL"),

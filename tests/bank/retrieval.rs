@@ -45,7 +45,8 @@ fn filters_and_the_lowest_score_hold_for_every_hit() {
     let bank = created(&engine(data.path()));
     bank.upsert(catalogue(600)).unwrap();
     let filters = ["lang=zh|ja", "views>=100", "views<300"].map(|filter| filter.parse::<Filter>().unwrap());
-    let all = SearchRequest { filter: Some(Filter::All(filters.into())), ..SearchRequest::text(wording(200), 1000) };
+    let all =
+        SearchRequest { filter: Some(Filter::All(filters.into()).into()), ..SearchRequest::text(wording(200), 1000) };
     let hits = bank.search(&all).unwrap().hits;
     let expected = catalogue(600).into_iter().filter(|q| {
         let MetadataValue::Number(n) = q.metadata["views"] else { panic!() };
@@ -56,7 +57,7 @@ fn filters_and_the_lowest_score_hold_for_every_hit() {
     let floor = hits[10].score;
     let above = bank.search(&SearchRequest { min_score: Some(floor), ..all }).unwrap().hits;
     assert_eq!(above[..], hits[..hits.iter().filter(|hit| hit.score >= floor).count()]);
-    let nothing = SearchRequest { filter: Some("lang=fr".parse().unwrap()), ..SearchRequest::text("x", 5) };
+    let nothing = SearchRequest { filter: Some(Arc::new("lang=fr".parse().unwrap())), ..SearchRequest::text("x", 5) };
     assert!(bank.search(&nothing).unwrap().hits.is_empty());
 }
 

@@ -103,7 +103,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = ServerOptions::default().bulk_batch as u32,
         value_parser = value_parser!(u32).range(1..=65_536))]
     bulk_batch: u32,
-    /// Seconds that a bulk upsert may be without a message before its place is given to others.
+    /// Seconds that a stream may be without a message, or its replies without being read, before its place is given to
+    /// others.
     #[arg(long, value_name = "SECONDS",
         default_value_t = ServerOptions::default().stream_idle.as_secs() as u32,
         value_parser = value_parser!(u32).range(1..))]

@@ -1,5 +1,6 @@
 //! Queries, samplings, hits and times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ReadMask, filter};
@@ -55,7 +56,7 @@ pub fn search_request(
         Ok(SearchRequest {
             query,
             k: limits.count("k", options.k, DEFAULT_HITS, HITS).at("k")?,
-            filter: options.filter.map(|message| filter(message, limits)).transpose().at("filter")?,
+            filter: options.filter.map(|message| filter(message, limits).map(Arc::new)).transpose().at("filter")?,
             min_score: options.min_score.map(min_score).transpose()?,
             min_probability: options.min_probability.map(min_probability).transpose()?,
             group_by_faq: options.group_by_faq,
