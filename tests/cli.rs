@@ -111,7 +111,9 @@ fn a_failure_exits_with_1_and_a_reason() {
 #[cfg(target_os = "linux")]
 fn output_that_cannot_be_written_is_a_failure() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    for arguments in [&["serve", "--print-config"][..], &["bank", "list", "--data", "no/such/folder", "--json"]] {
+    let data = tempfile::tempdir().unwrap();
+    let list = ["bank", "list", "--json", "--data", data.path().to_str().unwrap()];
+    for arguments in [&["serve", "--print-config"][..], &list] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_simbert"));
         let output = command.args(arguments).stdout(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", stderr(&output));

@@ -69,6 +69,7 @@ mod trace;
 mod traces;
 mod transfer;
 mod unread;
+mod weight;
 
 pub use access::{ApiKey, KeyEntry, Role};
 pub(crate) use client::causes;

@@ -15,6 +15,7 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
 use super::memory::{BLOCK, Memory, Part};
+use super::weight::Weights;
 
 /// What the paths of our own services begin with.
 const OURS: &str = "/simbert.";
@@ -31,12 +32,16 @@ pub(super) struct Receiving<S> {
     memory: Memory,
     /// Bytes of one call at most: a stream holds one message at a time.
     message: usize,
+    weights: Weights,
 }
 
 impl<S> Receiving<S> {
-    /// Lets requests take so many bytes together, each at most those of the largest message.
-    pub fn new(inner: S, bytes: usize, message: usize) -> Self {
-        Self { inner, memory: Memory::new(bytes, "requests", "--max-received"), message }
+    /// Lets requests take so many bytes together, each at most those of the largest message and what it becomes.
+    ///
+    /// # Errors
+    /// The descriptors are damaged.
+    pub fn new(inner: S, bytes: usize, message: usize) -> crate::Result<Self> {
+        Ok(Self { inner, memory: Memory::new(bytes, "requests", "--max-received"), message, weights: Weights::new()? })
     }
 }
 
@@ -60,10 +65,14 @@ where
             Err(full) => return Box::pin(async { Ok(full.into_http()) }),
         };
         let held = Arc::clone(&share);
+        let mut scale = self.weights.scale(request.uri().path());
         let request = request.map(|body| {
             let frames = BodyStream::new(body).map(move |frame| {
                 let frame = frame?;
-                frame.data_ref().map_or(Ok(()), |data| share.take(data.len()))?;
+                if let Some(data) = frame.data_ref() {
+                    share.take(data.len())?;
+                    share.weigh(scale.as_mut().map_or(0, |scale| scale.take(data)))?;
+                }
                 Ok::<_, Status>(frame)
             });
             Body::new(StreamBody::new(frames))
@@ -86,26 +95,37 @@ struct Share {
 struct Taken {
     /// Of its body.
     bytes: usize,
+    /// Of what its heaviest message becomes, besides its bytes.
+    weight: usize,
     part: Part,
 }
 
 impl Share {
     fn of(memory: Memory, message: usize) -> Result<Self, Status> {
         let part = memory.take(CALL)?;
-        Ok(Self { memory, message, taken: Taken { bytes: 0, part }.into() })
+        Ok(Self { memory, message, taken: Taken { bytes: 0, weight: 0, part }.into() })
     }
 
     /// Takes more, unless it has what one message may have.
     fn take(&self, more: usize) -> Result<(), Status> {
-        let mut taken = self.taken.lock();
-        let held = taken.bytes.div_ceil(BLOCK);
-        taken.bytes = taken.bytes.saturating_add(more).min(self.message);
-        let wanted = taken.bytes.div_ceil(BLOCK) - held;
-        if wanted == 0 {
-            return Ok(());
+        let taken = &mut *self.taken.lock();
+        let bytes = taken.bytes.saturating_add(more).min(self.message);
+        self.grow(&mut taken.part, &mut taken.bytes, bytes)
+    }
+
+    /// Takes what a message of this weight becomes, unless a heavier one came before.
+    fn weigh(&self, weight: usize) -> Result<(), Status> {
+        let taken = &mut *self.taken.lock();
+        if weight <= taken.weight { Ok(()) } else { self.grow(&mut taken.part, &mut taken.weight, weight) }
+    }
+
+    /// Has a part that holds so many bytes hold more.
+    fn grow(&self, part: &mut Part, bytes: &mut usize, more: usize) -> Result<(), Status> {
+        let wanted = more.div_ceil(BLOCK) - bytes.div_ceil(BLOCK);
+        *bytes = more;
+        if wanted > 0 {
+            part.merge(self.memory.take(wanted)?);
         }
-        let more = self.memory.take(wanted)?;
-        taken.part.merge(more);
         Ok(())
     }
 }
@@ -118,7 +138,7 @@ mod tests {
 
     #[test]
     fn calls_share_the_memory_and_give_it_back() {
-        let Receiving { memory, message, .. } = Receiving::new((), 64 * BLOCK, 40 * BLOCK);
+        let Receiving { memory, message, .. } = Receiving::new((), 64 * BLOCK, 40 * BLOCK).unwrap();
         let share = || Share::of(memory.clone(), message);
         let (first, second) = (share().unwrap(), share().unwrap());
         first.take(1).unwrap();
@@ -130,6 +150,10 @@ mod tests {
         drop(second);
         first.take(1000 * BLOCK).unwrap(); // a stream goes on and on
         assert_eq!(memory.left(), 64 - 40 - 4);
+        first.weigh(10 * BLOCK).unwrap();
+        first.weigh(5 * BLOCK).unwrap(); // the next message of the stream
+        assert_eq!(memory.left(), 64 - 40 - 4 - 10);
+        assert_eq!(first.weigh(30 * BLOCK).unwrap_err().code(), Code::ResourceExhausted);
         drop(first);
         assert_eq!(memory.left(), 64);
     }

@@ -132,7 +132,7 @@ impl Server {
                     routes(&context)?.add_service(health_service.max_decoding_message_size(OPEN)).prepare(),
                     context.options.max_received_bytes,
                     context.options.max_message_bytes,
-                ),
+                )?,
             },
             names: CallNames::new()?,
             metrics: Arc::clone(&context.metrics),
