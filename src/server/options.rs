@@ -54,7 +54,8 @@ pub struct ServerOptions {
     pub open_banks: bool,
     /// A call that takes longer is slow, which the log says; streams never are.
     pub slow_call: Duration,
-    /// Bytes of requests that are held at once, at least those of the largest message; more are answered RESOURCE_EXHAUSTED.
+    /// Bytes of requests, and of what they become when they are decoded, that are held at once, at least those of the
+    /// largest message; more are answered RESOURCE_EXHAUSTED.
     pub max_received_bytes: usize,
     /// Bytes of replies that are held until their callers have read them, at least those of the largest message; calls whose
     /// reply would be more are answered RESOURCE_EXHAUSTED.

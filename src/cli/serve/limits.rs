@@ -109,7 +109,8 @@ pub(super) struct LimitArgs {
         default_value_t = ServerOptions::default().stream_idle.as_secs() as u32,
         value_parser = value_parser!(u32).range(1..))]
     stream_idle: u32,
-    /// MiB of requests that are held in memory at once; no less than `--max-message`.
+    /// MiB of requests, and of what they become when they are decoded, that are held in memory at once; no less than
+    /// `--max-message`.
     #[arg(long, value_name = "MIB",
         default_value_t = (ServerOptions::default().max_received_bytes >> 20) as u32,
         value_parser = value_parser!(u32).range(1..=1 << 20))]
