@@ -307,6 +307,25 @@ async fn what_is_received_but_not_answered_is_bounded() {
 }
 
 #[tokio::test]
+async fn what_becomes_much_more_when_it_is_decoded_is_bounded() {
+    const MIB: usize = 1 << 20;
+    let victim = Victim::start(&format!("max_message_bytes={} max_received_bytes={}", 4 * MIB, 32 * MIB)).await;
+    let before = victim.process.resident();
+    let mut client = connect(victim.address).await.questions;
+    let questions = vec![proto::Question::default(); MIB]; // two bytes each
+    let request = proto::UpsertQuestionsRequest { bank: "faq".to_owned(), questions };
+    let full = client.upsert_questions(request.clone()).await;
+    assert_status(full, Code::ResourceExhausted, "the server's memory for requests is full (32 MiB by");
+    let stream =
+        tokio_stream::iter([proto::BulkUpsertQuestionsRequest { bank: request.bank, questions: request.questions }]);
+    let ended = async { client.bulk_upsert_questions(stream).await?.into_inner().message().await };
+    assert_status(ended.await, Code::ResourceExhausted, "the server's memory for requests is full (32 MiB by");
+    let more = victim.process.resident().saturating_sub(before);
+    assert!(more < 64 << 20, "{more} bytes more");
+    victim.answers().await;
+}
+
+#[tokio::test]
 async fn replies_that_nobody_reads_are_bounded_and_given_up() {
     const MIB: usize = 1 << 20;
     let options = format!("max_message_bytes={} max_unread_bytes={} header_milliseconds=300", 4 * MIB, 8 * MIB);

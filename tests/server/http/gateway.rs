@@ -220,4 +220,10 @@ async fn keys_hold_for_json_as_for_grpc() {
     let refused = http.send("POST", "/v1/banks", &with_key, b"{\"name\": \"faq\"}").await;
     refused.assert_error(403, "PERMISSION_DENIED", "needs a key with the role `admin`");
     assert_eq!(http.get("/healthz").await.status, 200);
+    // What comes without a key is not waited for.
+    let head = "POST /v1/embed HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        content-length: 50000\r\n\r\n";
+    let started = std::time::Instant::now();
+    http.raw(head.as_bytes()).await.unwrap().assert_error(401, "UNAUTHENTICATED", "key");
+    assert!(started.elapsed() < std::time::Duration::from_secs(5));
 }
