@@ -92,8 +92,10 @@ class Page:
         return self.browser.switch_to.active_element
 
     def alert(self) -> str:
-        """What the page says went wrong."""
-        return self.one("[role=alert]").text
+        """What the page says went wrong, when nothing is on its way any more."""
+        self.one("[role=alert]")
+        self.until(lambda: self.look("settled"))
+        return self.text("[role=alert]")
 
     def resize(self, width: int, height: int, scale: float = 1) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500}
