@@ -41,8 +41,8 @@ const AHEAD: Duration = Duration::from_millis(2);
 /// The service whose streams are not ours to look after.
 const REFLECTION: &str = "/grpc.reflection.";
 
-/// How long a shutting-down server reads on after its last word.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long the last word waits for a caller who does not read, and how long a shutting-down server reads on after it.
+pub(super) const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The routes of all services behind their door, as both ports call them.
 pub(super) type Routed = Admission<Receiving<tonic::service::Routes>>;

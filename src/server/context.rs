@@ -49,7 +49,7 @@ pub(super) struct Context {
     unread: Memory,
     pub metrics: Arc<Metrics>,
     /// One permit for who reads the metrics, which takes looking at the disk.
-    pub measuring: Arc<Semaphore>,
+    measuring: Arc<Semaphore>,
     /// One permit for who asks whether the banks can be looked at.
     looking: Arc<Semaphore>,
     /// Cancelled when the banks are open that were to be opened before calls come.
@@ -105,14 +105,16 @@ impl Context {
             return Err(not_yet("it opens its banks").into());
         }
         let engine = self.engine.clone();
-        let turn = Arc::clone(&self.looking).acquire_owned().await;
-        let look = move || {
-            let _turn = turn; // until it is done, even if its caller leaves
-            engine.names()
-        };
-        let looked = tokio::task::spawn_blocking(look).await;
-        looked.map_err(|_| Error::Internal("looking at the banks panicked".to_owned()))??;
-        Ok(())
+        alone(&self.looking, move || engine.names()).await.map(drop)
+    }
+
+    /// The metrics as text.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub async fn measured(&self) -> Result<String, Status> {
+        let metrics = Arc::clone(&self.metrics);
+        alone(&self.measuring, move || metrics.write()).await
     }
 
     /// Opens every bank, so that no call has to wait for that. One that cannot be opened is left, with a word in the log.
@@ -318,6 +320,20 @@ impl Context {
             .await
             .map_err(|e| Error::Internal(format!("flushing the banks panicked: {e}")))?
     }
+}
+
+/// Does work that blocks while nobody else does the like. It has its turn until it is done, even if its caller leaves.
+async fn alone<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T, Status> {
+    let turn = Arc::clone(turns).acquire_owned().await; // never closed
+    let in_turn = move || {
+        let _turn = turn;
+        work()
+    };
+    let done = tokio::task::spawn_blocking(in_turn).await;
+    Ok(done.map_err(|_| Error::Internal("looking at the disk panicked".to_owned()))??)
 }
 
 fn place(places: &Arc<Semaphore>, what: &str, most: u32, setting: &str) -> Result<OwnedSemaphorePermit, Status> {

@@ -32,6 +32,7 @@ mod client;
 mod client_tls;
 mod connection;
 mod context;
+mod contract;
 mod convert;
 mod embedding;
 #[cfg(fuzzing)]

@@ -5,11 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tonic::{Code, Status};
 
+use super::calls::FAREWELL;
 use super::proto::ErrorReason;
 use super::status;
-
-/// How long the last word waits for a caller who does not read.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Sends one, and waits for so long until there is room for it. Sent to a caller who has gone it is lost, which is no error:
 /// whoever sends learns of it by [`Sender::closed`].

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Buf;
-use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
+use prost_reflect::{Kind, MessageDescriptor};
 
-use super::proto;
-use crate::{Error, Result};
+use super::contract;
+use crate::Result;
 
 /// Bytes of a message within another, or of an entry of a map, besides what it holds.
 const MESSAGE: usize = 120;
@@ -30,13 +30,9 @@ impl Weights {
     /// # Errors
     /// The descriptors are damaged.
     pub fn new() -> Result<Self> {
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS)
-            .map_err(|e| Error::Internal(format!("the descriptors are damaged: {e}")))?;
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let of = |method: prost_reflect::MethodDescriptor| {
-            (format!("/{}/{}", method.parent_service().full_name(), method.name()), method.input())
-        };
-        Ok(Self(Arc::new(methods.map(of).collect())))
+        let pool = contract::ours()?;
+        let inputs = contract::methods(&pool).map(|method| (contract::path(&method), method.input()));
+        Ok(Self(Arc::new(inputs.collect())))
     }
 
     /// A scale for the messages of one call, if it is ours.
@@ -125,15 +121,15 @@ impl Scale {
                     self.begin(flag, u32::from_be_bytes(length) as usize);
                 }
             }
-            At::Passed(left) | At::Lost(left) => {
-                let passed = bytes.len().min(*left);
-                bytes.advance(passed);
-                *left -= passed;
-                let lost = matches!(self.at, At::Lost(_));
-                if !lost {
-                    self.spend(passed);
+            At::Passed(left) => {
+                let (passed, over) = pass(bytes, left);
+                self.spend(passed);
+                if over {
+                    self.next();
                 }
-                if let At::Passed(0) | At::Lost(0) = self.at {
+            }
+            At::Lost(left) => {
+                if let (_, true) = pass(bytes, left) {
                     self.next();
                 }
             }
@@ -243,12 +239,21 @@ impl Scale {
     }
 }
 
+/// Passes over as many bytes of those that are `left` as there are; returns how many, and whether none is left.
+fn pass(bytes: &mut &[u8], left: &mut usize) -> (usize, bool) {
+    let passed = bytes.len().min(*left);
+    bytes.advance(passed);
+    *left -= passed;
+    (passed, *left == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use prost::Message;
 
     use super::*;
+    use crate::server::proto;
 
     fn scale(method: &str) -> Scale {
         Weights::new().unwrap().scale(&format!("/simbert.v1.{method}")).unwrap()

@@ -49,17 +49,13 @@ pub(super) fn need(path: &str) -> Option<Need> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use prost_reflect::DescriptorPool;
-
     use super::*;
-    use crate::server::proto::DESCRIPTORS;
+    use crate::server::contract;
 
     #[test]
     fn every_method_of_the_contract_has_a_role_and_nothing_else_has() {
-        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
-        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let path = |m: prost_reflect::MethodDescriptor| format!("/{}/{}", m.parent_service().full_name(), m.name());
-        let contract: BTreeSet<String> = methods.map(path).collect();
+        let pool = contract::ours().unwrap();
+        let contract: BTreeSet<String> = contract::methods(&pool).map(|method| contract::path(&method)).collect();
         let known: BTreeSet<String> = METHODS.iter().map(|(method, _)| (*method).to_owned()).collect();
         assert_eq!(known, contract, "a method of the contract needs a role here");
         assert_eq!(known.len(), METHODS.len());

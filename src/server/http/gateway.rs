@@ -16,6 +16,7 @@ use super::route::Verb;
 use super::{frame, query};
 use crate::server::access::Access;
 use crate::server::calls::{Calls, Routed};
+use crate::server::contract;
 
 /// Milliseconds that the caller waits.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-timeout-ms");
@@ -81,7 +82,7 @@ impl Gateway {
     }
 
     fn path(&self) -> String {
-        format!("/{}/{}", self.method.parent_service().full_name(), self.method.name())
+        contract::path(&self.method)
     }
 }
 

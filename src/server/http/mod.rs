@@ -33,7 +33,6 @@ use axum::http::{Request, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, on};
-use prost_reflect::DescriptorPool;
 use tonic::Code;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer as _, ServiceExt as _};
@@ -46,9 +45,9 @@ use self::route::ROUTES;
 use super::access::Access;
 use super::calls::{Calls, Routed};
 use super::context::Context;
-use super::proto;
+use super::contract;
 use super::request_id::{REQUEST_ID, RequestId};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Bodies of JSON of the largest size that there may be at once: as messages they take many times that.
 const BODIES: usize = 2;
@@ -59,8 +58,7 @@ const BODIES: usize = 2;
 /// The descriptors do not fit the table of routes.
 pub(super) fn router(calls: &Calls<Routed>, context: &Context, access: &Access) -> Result<Router> {
     let options = &context.options;
-    let pool = DescriptorPool::decode(proto::DESCRIPTORS)
-        .map_err(|e| Error::Internal(format!("the descriptors are damaged: {e}")))?;
+    let pool = contract::ours()?;
     let document = openapi::document(&pool)?;
     let mut router = probes::routes(context).route("/openapi.json", get(async move || json(document.into())));
     let intake = Intake {

@@ -5,7 +5,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::json;
-use tonic::{Code, Status};
 
 use super::failure::{Failure, json};
 use crate::server::context::Context;
@@ -29,21 +28,12 @@ async fn readiness(context: Context) -> Response {
 }
 
 async fn measures(context: Context) -> Response {
-    let Ok(turn) = context.measuring.clone().acquire_owned().await else {
-        return Failure::internal("measuring has ended").into_response();
-    };
-    let metrics = context.metrics.clone();
-    let write = move || {
-        let _turn = turn; // until it is done, even if its caller leaves
-        metrics.write()
-    };
-    match tokio::task::spawn_blocking(write).await {
-        Ok(Ok(text)) => {
+    match context.measured().await {
+        Ok(text) => {
             let mut response = Response::new(text.into());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
             response
         }
-        Ok(Err(error)) => Failure::from(Status::from(error)).into_response(),
-        Err(_) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "measuring panicked").into_response(),
+        Err(status) => Failure::from(status).into_response(),
     }
 }

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prost_reflect::DescriptorPool;
 
-use crate::server::proto;
-use crate::{Error, Result};
+use crate::Result;
+use crate::server::{contract, proto};
 
 /// A call that the server has, or `other`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,15 +42,13 @@ impl CallNames {
         let sets =
             [proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET];
         for set in sets {
-            let pool = DescriptorPool::decode(set)
-                .map_err(|e| Error::Internal(format!("the service descriptors are damaged: {e}")))?;
-            for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let pool = contract::decoded(set)?;
+            for method in contract::methods(&pool) {
                 let service = method.parent_service();
                 let asks_on = method.is_client_streaming();
                 let streams = asks_on || method.is_server_streaming();
                 let name = CallName { service: service.full_name().into(), method: method.name().into() };
-                let path = format!("/{}/{}", service.full_name(), method.name());
-                known.insert(path, Known { name, asks_on, streams });
+                known.insert(contract::path(&method), Known { name, asks_on, streams });
             }
         }
         let name = CallName { service: "other".into(), method: "other".into() };
